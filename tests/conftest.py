@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""What every system test shares: where the programs are, and fixtures that clean up after a failure too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
+
+from netns import NetNamespace  # noqa: E402  (the path above makes these importable)
+from switch_process import Switch, is_original, short_directory, switch_program  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true",
+                     help="record the golden console transcripts from /usr/bin/vde_switch")
+
+
+def pytest_report_header() -> str:
+    return f"switch under test: {switch_program()}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("ours") and is_original(switch_program()):
+            item.add_marker(pytest.mark.skip(reason="the original vde_switch fails this by design"))
+        if item.get_closest_marker("root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory with a short name: socket paths have only 108 bytes. Other users may enter it."""
+    path = short_directory()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def start_switch() -> Iterator[Callable[..., Switch]]:
+    """start_switch(*options, **how): a running switch, stopped when the test ends, however it ends."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *options, **how: stack.enter_context(Switch(*options, **how))
+
+
+@pytest.fixture
+def switch(start_switch: Callable[..., Switch]) -> Switch:
+    """A switch with default options, a console socket and an open standard input."""
+    return start_switch()
+
+
+@pytest.fixture
+def namespace() -> Iterator[NetNamespace]:
+    """An empty network namespace of its own."""
+    with NetNamespace() as made:
+        yield made
