@@ -70,7 +70,7 @@ class Qmp:
         self._buffer = b""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
-        self._socket.connect(os.fspath(path))
+        wait_until(f"QMP at {path}", lambda: self._socket.connect_ex(os.fspath(path)) == 0, timeout)
         self._read_message(time.monotonic() + timeout)  # the greeting
         self.run("qmp_capabilities")
 
@@ -164,7 +164,6 @@ class Vm:
 
     def qmp(self) -> Qmp:
         if self._qmp is None:
-            wait_until("QMP socket", (self.directory / "qmp.sock").exists, 10.0)
             self._qmp = Qmp(self.directory / "qmp.sock")
         return self._qmp
 
@@ -252,8 +251,8 @@ def vde_card(sock: Path | str, mac: str, identity: str = "n0", **options: object
             "-device", f"virtio-net-pci,netdev={identity},id=card-{identity},mac={mac}"]
 
 
-def silent_machine(*arguments: str) -> subprocess.Popen[str]:
-    """A QEMU that never runs its guest: enough to see what it does with a network back end."""
+def silent_machine(kind: str, *arguments: str) -> subprocess.Popen[str]:
+    """A QEMU without a guest, of the machine type `kind`: enough to see what its back ends do."""
     return subprocess.Popen(["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-                             "-machine", "none", *arguments],
+                             "-machine", kind, *arguments],
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
