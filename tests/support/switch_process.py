@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -44,6 +44,14 @@ def original_installed() -> bool:
     if not ORIGINAL.exists():
         return False
     return "lanyard" not in ORIGINAL.resolve().name
+
+
+def run_switch(*arguments: str, program: Path | None = None, cwd: Path | None = None,
+               timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
+    """Runs the switch to its end, with an empty standard input: for the ways in which it does not start."""
+    return subprocess.run([str(program or switch_program()), *arguments], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd,
+                          env={**os.environ, "HOME": str(cwd or "/nonexistent")})
 
 
 def short_directory() -> Path:
@@ -94,12 +102,13 @@ class Switch:
     env            changes to the environment (HOME is the temporary directory, so no rc file is found)
     stderr         a descriptor for the log instead of the file `log`
     wait           False: do not wait until it serves
+    prefix         a command in front that ends in exec (setpriv, prlimit, ...), so that the pid stays
     """
 
     def __init__(self, *options: str, program: Path | None = None, directory: Path | None = None,
                  mgmt: bool = True, daemon: bool = False, netns: str | None = None,
                  env: Mapping[str, str] | None = None, preexec: Callable[[], None] | None = None,
-                 stderr: Any = None, wait: bool = True) -> None:
+                 stderr: Any = None, wait: bool = True, prefix: Sequence[str] = ()) -> None:
         self.program = program or switch_program()
         if not self.program.exists():
             raise FileNotFoundError(f"{self.program} is missing: build it (cmake --build --preset "
@@ -118,7 +127,7 @@ class Switch:
         self._returncode: int | None = None
 
         command = ["ip", "netns", "exec", netns] if netns else []
-        command += [str(self.program), "-s", str(self.ctl_dir)]
+        command += [*prefix, str(self.program), "-s", str(self.ctl_dir)]
         if mgmt:
             command += ["-M", str(self.mgmt_path)]
         if daemon:
