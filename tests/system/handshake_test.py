@@ -270,6 +270,7 @@ def bind_exactly(sock: socket.socket, path: bytes) -> None:
         raise OSError(ctypes.get_errno(), "bind")
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("length", [106, 107, 108])
 def test_a_path_of_up_to_108_bytes_is_served_or_ended(switch: Switch, length: int) -> None:
     folder = os.fsencode(switch.ctl_dir) + b"/"
@@ -282,6 +283,7 @@ def test_a_path_of_up_to_108_bytes_is_served_or_ended(switch: Switch, length: in
     wait_until("no port left", lambda: ports(console) == [])
 
 
+@pytest.mark.ours
 def test_a_relative_path_is_served_or_ended(switch: Switch) -> None:
     with data_socket(switch.directory / "mine"):
         assert outcome_of(switch.ctl_dir / "ctl", request_v3(b"mine")) in ("reply", "closed")
