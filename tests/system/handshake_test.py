@@ -454,6 +454,7 @@ def test_two_requests_in_one_write_leave_no_ghost(switch: Switch) -> None:
     assert_nothing_left(switch, console, before)
 
 
+@pytest.mark.ours
 def test_unplugging_frees_port_name_and_addresses(switch: Switch) -> None:
     client, peer = switch.client(), switch.client()
     console = switch.console()
@@ -542,6 +543,7 @@ def test_a_thousand_silent_connections_delay_nobody_and_end(switch: Switch) -> N
         assert len(ports(console)) == 2
 
 
+@pytest.mark.ours
 def test_silent_connections_that_close_leave_nothing(switch: Switch) -> None:
     console = switch.console()
     before = switch.descriptors()
