@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// The least that can stand between two VDE clients: it makes the handshake with the first two that come, then moves
-// datagrams from one to the other with recvmmsg and sendmmsg. No table, no epoll, no counters, no checks. Whatever a
-// switch costs above this is what switching costs, and the comparison holds on any machine.
+// The least that can stand between two VDE clients: it makes the handshake with the first two that
+// come, then moves datagrams from one to the other with recvmmsg and sendmmsg. No table, no epoll,
+// no counters, no checks. Whatever a switch costs above this is what switching costs, and the
+// comparison holds on any machine.
 //
 //   bench_least_loop --sock DIR [--batch 64] [--sndbuf BYTES]
 //
-// One process for each direction, so that neither pays for a descriptor table shared between threads: this process
-// relays from the first client to the second, its child the way back. A full receiver blocks the relay.
+// One process for each direction, so that neither pays for a descriptor table shared between
+// threads: this process relays from the first client to the second, its child the way back. A full
+// receiver blocks the relay.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -67,12 +69,14 @@ int listen_on(const std::string& directory) {
   return listener;
 }
 
-// One client: its data socket, connected both ways as a switch's is. The control connection stays open until the end.
+// One client: its data socket, connected both ways as a switch's is. The control connection stays
+// open until the end.
 int plug_next(int listener, const Arguments& arguments, int number) {
   const int control = accept(listener, nullptr, nullptr);
   if (control < 0) die("accept");
   VdeRequest request;
-  if (recv(control, &request, sizeof request, 0) < 122 || request.magic != kVdeMagic) die("request");
+  if (recv(control, &request, sizeof request, 0) < 122 || request.magic != kVdeMagic)
+    die("request");
   const int data = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (arguments.send_buffer > 0) {
     setsockopt(data, SOL_SOCKET, SO_SNDBUF, &arguments.send_buffer, sizeof arguments.send_buffer);
@@ -97,15 +101,18 @@ void relay(int from, int to, std::size_t batch) {
     messages[i].msg_hdr.msg_iovlen = 1;
   }
   while (true) {
-    const int received = recvmmsg(from, messages.data(), static_cast<unsigned>(batch), MSG_WAITFORONE, nullptr);
-    if (received <= 0) return;
-    for (int i = 0; i < received; ++i) vectors[i].iov_len = messages[i].msg_len;
-    for (int done = 0; done < received;) {
-      const int sent = sendmmsg(to, messages.data() + done, static_cast<unsigned>(received - done), 0);
+    const int count =
+        recvmmsg(from, messages.data(), static_cast<unsigned>(batch), MSG_WAITFORONE, nullptr);
+    if (count <= 0) return;
+    const auto received = static_cast<std::size_t>(count);
+    for (std::size_t i = 0; i < received; ++i) vectors[i].iov_len = messages[i].msg_len;
+    for (std::size_t done = 0; done < received;) {
+      const int sent =
+          sendmmsg(to, messages.data() + done, static_cast<unsigned>(received - done), 0);
       if (sent <= 0) return;
-      done += sent;
+      done += static_cast<std::size_t>(sent);
     }
-    for (int i = 0; i < received; ++i) vectors[i].iov_len = kSlotSize;
+    for (std::size_t i = 0; i < received; ++i) vectors[i].iov_len = kSlotSize;
   }
 }
 

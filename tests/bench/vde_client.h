@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A VDE client as libvdeplug makes it: blocking datagram socket, connected to the switch's, default buffers.
+// A VDE client as libvdeplug makes it: blocking datagram socket, connected to the switch's, default
+// buffers.
 
 #pragma once
 
@@ -50,26 +51,34 @@ struct VdeClient {
 
 // `number` makes the name of the client's own socket differ from its siblings'.
 inline VdeClient connect_client(const std::string& directory, int number) {
-  VdeClient client{Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))};
+  VdeClient client{Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+                   Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))};
   if (client.control.get() < 0 || client.data.get() < 0) fail("socket");
   const sockaddr_un ctl = unix_address(directory + "/ctl");
-  if (::connect(client.control.get(), reinterpret_cast<const sockaddr*>(&ctl), sizeof ctl) != 0) fail("connect to " + directory + "/ctl");
+  if (::connect(client.control.get(), reinterpret_cast<const sockaddr*>(&ctl), sizeof ctl) != 0)
+    fail("connect to " + directory + "/ctl");
 
-  const std::string own_name = directory + "/.bench" + std::to_string(getpid()) + "-" + std::to_string(number);
+  const std::string own_name =
+      directory + "/.bench" + std::to_string(getpid()) + "-" + std::to_string(number);
   const sockaddr_un own = unix_address(own_name);
-  if (::bind(client.data.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) fail("bind " + own_name);
+  if (::bind(client.data.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0)
+    fail("bind " + own_name);
 
   VdeRequest request;
   std::memcpy(request.path, own.sun_path, sizeof request.path);
   std::snprintf(request.description, sizeof request.description, "bench %d", number);
-  if (::send(client.control.get(), &request, sizeof request, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof request)) fail("send request");
+  if (::send(client.control.get(), &request, sizeof request, MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(sizeof request))
+    fail("send request");
 
   sockaddr_un peer = {};
   const ssize_t size = ::recv(client.control.get(), &peer, kReplySize, MSG_WAITALL);
   if (size != static_cast<ssize_t>(kReplySize)) {
-    throw std::runtime_error("the switch answered " + std::to_string(size) + " bytes instead of 110");
+    throw std::runtime_error("the switch answered " + std::to_string(size) +
+                             " bytes instead of 110");
   }
-  if (::connect(client.data.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof peer) != 0) fail("connect to data socket");
+  if (::connect(client.data.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof peer) != 0)
+    fail("connect to data socket");
   ::unlink(own_name.c_str());
   return client;
 }
@@ -85,7 +94,14 @@ class TestFrame {
   static constexpr Mac kBroadcast = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
   // Client n's address. Those that play many stations (below) differ in the second byte.
-  static Mac mac_of(int client) { return {0x02, 0x10, 0, 0, static_cast<std::uint8_t>(client >> 8), static_cast<std::uint8_t>(client)}; }
+  static Mac mac_of(int client) {
+    return {0x02,
+            0x10,
+            0,
+            0,
+            static_cast<std::uint8_t>(client >> 8),
+            static_cast<std::uint8_t>(client)};
+  }
 
   TestFrame(std::size_t size, const Mac& to, const Mac& from) : size_(size) {
     std::memcpy(bytes_.data(), to.data(), 6);
@@ -99,11 +115,20 @@ class TestFrame {
     frame.bytes_[13] = 0xb6;
     return frame;
   }
-  static bool is_hello(const void* frame) { return static_cast<const std::uint8_t*>(frame)[13] == 0xb6; }
+  static bool is_hello(const void* frame) {
+    return static_cast<const std::uint8_t*>(frame)[13] == 0xb6;
+  }
 
-  void set_sequence(std::uint64_t number) { std::memcpy(bytes_.data() + kHeaderSize, &number, sizeof number); }
+  void set_sequence(std::uint64_t number) {
+    std::memcpy(bytes_.data() + kHeaderSize, &number, sizeof number);
+  }
   void set_station(std::uint32_t station) {
-    const std::array<std::uint8_t, 6> mac = {0x02, 0x20, 0, static_cast<std::uint8_t>(station >> 16), static_cast<std::uint8_t>(station >> 8), static_cast<std::uint8_t>(station)};
+    const std::array<std::uint8_t, 6> mac = {0x02,
+                                             0x20,
+                                             0,
+                                             static_cast<std::uint8_t>(station >> 16),
+                                             static_cast<std::uint8_t>(station >> 8),
+                                             static_cast<std::uint8_t>(station)};
     std::memcpy(bytes_.data() + 6, mac.data(), 6);
   }
   static std::uint64_t sequence_of(const void* frame) {

@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: MIT
 //
-// Load generator for anything that speaks the VDE switch protocol. Each client is a process of its own, because that is
-// what VMs are: a shared descriptor table or address space would flatter all switches alike and hide wake-up costs.
+// Load generator for anything that speaks the VDE switch protocol. Each client is a process of its
+// own, because that is what VMs are: a shared descriptor table or address space would flatter all
+// switches alike and hide wake-up costs.
 //
-//   bench_vde_load stream   --sock DIR [--size 64] [--seconds 3] [--warmup 0.3] [--macs 1] [--batch 1] [--rate 0]
-//                           [--receivers 1] [--broadcast 1] [--pid SWITCH] [--pin CPU,CPU]
-//   bench_vde_load pingpong --sock DIR [--size 64] [--seconds 3] [--warmup 0.3] [--pid SWITCH] [--pin CPU,CPU]
-//   bench_vde_load hold     --sock DIR --receivers 32        plug 32 clients, say "ready", leave when stdin ends
-//   bench_vde_load start    --sock DIR -- PROGRAM ARGUMENTS  time from fork to the first handshake reply
+//   bench_vde_load stream --sock DIR     one client sends, the others count
+//       --size 64 --seconds 3 --warmup 0.3
+//       --macs 1         source addresses, in turn
+//       --batch 1        frames for each call: 1 is send(), as libvdeplug does; more is sendmmsg
+//       --rate 0         frames/s; 0 is as fast as the blocking socket allows
+//       --burst 1        paced frames leave in bursts of this many
+//       --receivers 1 --broadcast 0
+//       --receive many   how receivers take frames: many (recvmmsg), one (recv), poll (poll, recv)
+//   bench_vde_load pingpong --sock DIR   round trips; --size, --seconds, --warmup
+//   bench_vde_load hold --sock DIR       plug --receivers clients, say "ready", leave with stdin
+//   bench_vde_load start --sock DIR -- PROGRAM ARGUMENTS
+//                                        from fork to the first handshake reply
+//   all: --pid SWITCH (whose CPU time to take), --pin CPU,CPU (the sender's, the others')
 //
-// Prints one JSON object. --batch 1 sends one frame per send(), as libvdeplug does; more uses sendmmsg. --rate is in
-// frames/s, paced in ticks of a millisecond; 0 is as fast as the blocking socket allows.
+// Prints one JSON object.
 
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <ctime>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <thread>
 #include <vector>
 
-#include "vde_client.h"
+#include "measure.h"
+#include "receiver.h"
 
 namespace {
 
 using namespace lanyard::bench;
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
-
-constexpr int kReceiversMax = 256;
-constexpr std::size_t kReceiveBatch = 64;
 
 struct Options {
   std::string mode;
@@ -50,70 +50,13 @@ struct Options {
   std::uint32_t macs = 1;
   std::size_t batch = 1;
   double rate = 0;
+  std::uint32_t burst = 1;
   int receivers = 1;
   bool broadcast = false;
   std::string receive = "many";
   pid_t pid = 0;
   std::vector<int> cpus;
   std::vector<char*> program;
-};
-
-// What the processes of one run share. One cache line for each writer.
-struct alignas(64) ReceiverCounts {
-  std::atomic<std::uint64_t> frames;
-  std::atomic<std::uint64_t> calls;
-  std::atomic<std::uint64_t> reordered;
-  std::atomic<std::uint64_t> bad;
-};
-struct Shared {
-  alignas(64) std::atomic<bool> stop;
-  std::atomic<bool> sender_failed;
-  alignas(64) std::atomic<std::uint64_t> sent;
-  ReceiverCounts receivers[kReceiversMax];
-};
-
-template <typename T>
-void bump(std::atomic<T>& counter, T by) {  // the only writer needs no locked instruction
-  counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
-}
-
-// --- processes ---
-
-double cpu_seconds(pid_t pid) {
-  clockid_t clock;
-  timespec now;
-  if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &now) != 0) return 0;
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-// The switch and the children it may have: the least loop is two processes, a supervised switch is too.
-class SwitchCpu {
- public:
-  explicit SwitchCpu(pid_t pid) {
-    if (pid == 0) return;
-    pids_.push_back(pid);
-    std::ifstream children("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children");
-    for (pid_t child; children >> child;) pids_.push_back(child);
-  }
-  double seconds() const {
-    double sum = 0;
-    for (const pid_t pid : pids_) sum += cpu_seconds(pid);
-    return sum;
-  }
-  // How often it slept: a switch that sleeps less per frame works in larger batches.
-  double sleeps() const {
-    double sum = 0;
-    for (const pid_t pid : pids_) {
-      std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-      for (std::string word; status >> word;) {
-        if (double count; word == "voluntary_ctxt_switches:" && status >> count) sum += count;
-      }
-    }
-    return sum;
-  }
-
- private:
-  std::vector<pid_t> pids_;
 };
 
 void pin_to(const Options& options, std::size_t index) {
@@ -123,42 +66,6 @@ void pin_to(const Options& options, std::size_t index) {
   CPU_SET(static_cast<std::size_t>(options.cpus[index % options.cpus.size()]), &set);
   if (sched_setaffinity(0, sizeof set, &set) != 0) fail("sched_setaffinity");
 }
-
-// A client's process. Killed with its parent, and by the destructor at the latest.
-class Child {
- public:
-  explicit Child(const std::function<void()>& body) : pid_(fork()) {
-    if (pid_ < 0) fail("fork");
-    if (pid_ != 0) return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    int status = 0;
-    try {
-      body();
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "bench_vde_load: %s\n", error.what());
-      status = 1;
-    }
-    _exit(status);
-  }
-  Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, 0)) {}
-  ~Child() {
-    if (pid_ <= 0) return;
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
-  double cpu() const { return cpu_seconds(pid_); }
-
- private:
-  pid_t pid_;
-};
-
-Shared& make_shared_counts() {
-  void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) fail("mmap");
-  return *new (memory) Shared{};
-}
-
-void sleep_until(Clock::time_point when) { std::this_thread::sleep_until(when); }
 
 // --- clients ---
 
@@ -171,7 +78,12 @@ std::uint32_t station_at(std::uint64_t sequence, std::uint32_t macs) {
 class Sender {
  public:
   Sender(const Options& options, int fd, const TestFrame& prototype, Shared& shared)
-      : options_(options), fd_(fd), frames_(options.batch, prototype), vectors_(options.batch), messages_(options.batch), shared_(shared) {
+      : options_(options),
+        fd_(fd),
+        frames_(options.batch, prototype),
+        vectors_(options.batch),
+        messages_(options.batch),
+        shared_(shared) {
     for (std::size_t i = 0; i < options.batch; ++i) {
       vectors_[i] = {frames_[i].data(), frames_[i].size()};
       messages_[i].msg_hdr.msg_iov = &vectors_[i];
@@ -180,12 +92,11 @@ class Sender {
   }
 
   void run() {
-    const bool paced = options_.rate > 0;
     const Clock::time_point start = Clock::now();
     while (!shared_.stop.load(std::memory_order_relaxed)) {
-      if (paced && static_cast<double>(sequence_) >= options_.rate * Seconds(Clock::now() - start).count()) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        continue;
+      if (options_.rate > 0 && sequence_ % options_.burst == 0) {
+        const Seconds due(static_cast<double>(sequence_) / options_.rate);
+        std::this_thread::sleep_until(start + std::chrono::duration_cast<Clock::duration>(due));
       }
       if (!send_some()) break;
     }
@@ -204,7 +115,8 @@ class Sender {
       return true;
     }
     for (std::size_t done = 0; done < options_.batch;) {
-      const int count = sendmmsg(fd_, messages_.data() + done, static_cast<unsigned>(options_.batch - done), 0);
+      const int count =
+          sendmmsg(fd_, messages_.data() + done, static_cast<unsigned>(options_.batch - done), 0);
       if (count <= 0) return false;
       done += static_cast<std::size_t>(count);
       bump(shared_.sent, static_cast<std::uint64_t>(count));
@@ -221,63 +133,8 @@ class Sender {
   std::uint64_t sequence_ = 0;
 };
 
-// What one receiver has seen. A frame with a number below the last one came late or twice.
-class Tally {
- public:
-  Tally(std::size_t size, ReceiverCounts& counts) : size_(size), counts_(counts) {}
-  void frame(const void* bytes, std::size_t size) {
-    if (TestFrame::is_hello(bytes)) {
-      ++hellos_;
-      return;
-    }
-    if (size != size_) bump(counts_.bad, std::uint64_t{1});
-    const std::uint64_t sequence = TestFrame::sequence_of(bytes);
-    if (sequence < expected_) bump(counts_.reordered, std::uint64_t{1});
-    expected_ = sequence + 1;
-  }
-  void call(std::size_t frames) {
-    bump(counts_.calls, std::uint64_t{1});
-    bump(counts_.frames, static_cast<std::uint64_t>(frames - std::exchange(hellos_, 0)));
-  }
-
- private:
-  std::size_t size_;
-  ReceiverCounts& counts_;
-  std::uint64_t expected_ = 0;
-  std::size_t hellos_ = 0;  // in the call that is being counted
-};
-
-// As the clients of today do it: QEMU and vde_plug wait in poll() and take one frame.
-void receive_singly(int fd, Tally tally, bool with_poll) {
-  std::array<char, 2048> buffer;
-  pollfd ready = {fd, POLLIN, 0};
-  while (true) {
-    if (with_poll && poll(&ready, 1, -1) < 0) return;
-    const ssize_t size = recv(fd, buffer.data(), buffer.size(), 0);
-    if (size < 0) return;
-    tally.frame(buffer.data(), static_cast<std::size_t>(size));
-    tally.call(1);
-  }
-}
-
-void receive_in_batches(int fd, Tally tally) {
-  std::vector<std::array<char, 2048>> slots(kReceiveBatch);
-  std::vector<iovec> vectors(kReceiveBatch);
-  std::vector<mmsghdr> messages(kReceiveBatch);
-  for (std::size_t i = 0; i < kReceiveBatch; ++i) {
-    vectors[i] = {slots[i].data(), slots[i].size()};
-    messages[i].msg_hdr.msg_iov = &vectors[i];
-    messages[i].msg_hdr.msg_iovlen = 1;
-  }
-  while (true) {
-    const int received = recvmmsg(fd, messages.data(), kReceiveBatch, MSG_WAITFORONE, nullptr);
-    if (received <= 0) return;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(received); ++i) tally.frame(slots[i].data(), messages[i].msg_len);
-    tally.call(static_cast<std::size_t>(received));
-  }
-}
-
-// The switch must know where the receiver is, else the first frames are flooded. A frame that has come through proves it.
+// The switch must know where the receiver is, else the first frames are flooded. A frame that has
+// come through proves it.
 void make_known(const VdeClient& receiver, const VdeClient& sender, int receiver_number) {
   TestFrame hello = TestFrame::hello(TestFrame::mac_of(0), TestFrame::mac_of(receiver_number));
   for (int attempt = 0; attempt < 50; ++attempt) {
@@ -299,21 +156,6 @@ void discard_pending(const VdeClient& client) {
   }
 }
 
-// --- output ---
-
-class Json {
- public:
-  void add(const char* name, double value) {
-    char text[64];
-    std::snprintf(text, sizeof text, "%s\"%s\": %.10g", text_.empty() ? "" : ", ", name, value);
-    text_ += text;
-  }
-  void print() const { std::printf("{%s}\n", text_.c_str()); }
-
- private:
-  std::string text_;
-};
-
 // --- modes ---
 
 struct Sample {
@@ -324,21 +166,26 @@ struct Sample {
 
 class StreamRun {
  public:
-  explicit StreamRun(const Options& options) : options_(options), shared_(make_shared_counts()), cpu_(options.pid) {}
+  explicit StreamRun(const Options& options)
+      : options_(options), shared_(make_shared_counts()), cpu_(options.pid) {}
 
   void run() {
     plug();
     start_receivers();
-    const TestFrame prototype(options_.size, options_.broadcast ? TestFrame::kBroadcast : TestFrame::mac_of(1), TestFrame::mac_of(0));
+    const TestFrame prototype(options_.size,
+                              options_.broadcast ? TestFrame::kBroadcast : TestFrame::mac_of(1),
+                              TestFrame::mac_of(0));
     const int fd = clients_[0].data.get();
     Child sender([&] {
       pin_to(options_, 0);
       Sender(options_, fd, prototype, shared_).run();
     });
     const Clock::time_point start = Clock::now();
-    sleep_until(start + std::chrono::duration_cast<Clock::duration>(Seconds(options_.warmup)));
+    std::this_thread::sleep_until(
+        start + std::chrono::duration_cast<Clock::duration>(Seconds(options_.warmup)));
     const Sample first = sample(sender);
-    sleep_until(first.when + std::chrono::duration_cast<Clock::duration>(Seconds(options_.seconds)));
+    std::this_thread::sleep_until(
+        first.when + std::chrono::duration_cast<Clock::duration>(Seconds(options_.seconds)));
     const Sample last = sample(sender);
     shared_.stop = true;
     drain();
@@ -348,7 +195,8 @@ class StreamRun {
 
  private:
   void plug() {
-    for (int i = 0; i <= options_.receivers; ++i) clients_.push_back(connect_client(options_.sock, i));
+    for (int i = 0; i <= options_.receivers; ++i)
+      clients_.push_back(connect_client(options_.sock, i));
     make_known(clients_[1], clients_[0], 1);
     for (const VdeClient& client : clients_) discard_pending(client);
   }
@@ -359,26 +207,36 @@ class StreamRun {
         pin_to(options_, 1);
         const int fd = clients_[static_cast<std::size_t>(i)].data.get();
         const Tally tally(options_.size, shared_.receivers[i - 1]);
-        if (options_.receive == "many") receive_in_batches(fd, tally);
-        else receive_singly(fd, tally, options_.receive == "poll");
+        if (options_.receive == "many")
+          receive_in_batches(fd, tally);
+        else
+          receive_singly(fd, tally, options_.receive == "poll");
       });
     }
   }
 
   std::uint64_t total(std::atomic<std::uint64_t> ReceiverCounts::*counter) const {
     std::uint64_t sum = 0;
-    for (int i = 0; i < options_.receivers; ++i) sum += (shared_.receivers[i].*counter).load(std::memory_order_relaxed);
+    for (int i = 0; i < options_.receivers; ++i)
+      sum += (shared_.receivers[i].*counter).load(std::memory_order_relaxed);
     return sum;
   }
 
   Sample sample(const Child& sender) const {
     double receivers = 0;
     for (const Child& child : children_) receivers += child.cpu();
-    return {Clock::now(), cpu_.seconds(), cpu_.sleeps(), sender.cpu(), receivers,
-            shared_.sent.load(), total(&ReceiverCounts::frames), total(&ReceiverCounts::calls)};
+    return {Clock::now(),
+            cpu_.seconds(),
+            cpu_.sleeps(),
+            sender.cpu(),
+            receivers,
+            shared_.sent.load(),
+            total(&ReceiverCounts::frames),
+            total(&ReceiverCounts::calls)};
   }
 
-  // Until everything sent has come, or nothing has come for a while: only then is what is missing lost.
+  // Until everything sent has come, or nothing has come for a while: only then is what is missing
+  // lost.
   void drain() const {
     const std::uint64_t copies = static_cast<std::uint64_t>(options_.receivers);
     std::uint64_t before = 0;
@@ -397,7 +255,9 @@ class StreamRun {
     const double sent = static_cast<double>(last.sent - first.sent);
     const double all_sent = static_cast<double>(shared_.sent.load()) * options_.receivers;
     const double all_received = static_cast<double>(total(&ReceiverCounts::frames));
-    const auto per_frame = [](double cpu, double frames) { return frames > 0 ? cpu * 1e9 / frames : 0; };
+    const auto per_frame = [](double cpu, double frames) {
+      return frames > 0 ? cpu * 1e9 / frames : 0;
+    };
     Json json;
     json.add("delivered_per_s", delivered / seconds);
     json.add("sent_per_s", sent / seconds);
@@ -414,7 +274,9 @@ class StreamRun {
     json.add("sender_cpu_percent", 100 * (last.sender_cpu - first.sender_cpu) / seconds);
     json.add("receiver_ns_per_frame", per_frame(last.receiver_cpu - first.receiver_cpu, delivered));
     json.add("receiver_cpu_percent", 100 * (last.receiver_cpu - first.receiver_cpu) / seconds);
-    json.add("frames_per_receive", last.calls > first.calls ? delivered / static_cast<double>(last.calls - first.calls) : 0);
+    json.add("frames_per_receive", last.calls > first.calls
+                                       ? delivered / static_cast<double>(last.calls - first.calls)
+                                       : 0);
     json.print();
   }
 
@@ -455,14 +317,17 @@ void pingpong(const Options& options) {
   trips.reserve(1'000'000);
   std::uint64_t sequence = 0;
   const auto until = [&](double seconds, bool keep) {
-    for (const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(seconds)); Clock::now() < end;) {
+    for (const Clock::time_point end =
+             Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(seconds));
+         Clock::now() < end;) {
       ping.set_sequence(++sequence);
       const Clock::time_point start = Clock::now();
       if (::send(fd, ping.data(), ping.size(), 0) < 0) fail("send");
       do {
         if (recv(fd, buffer, sizeof buffer, 0) < 0) fail("no answer");
       } while (TestFrame::sequence_of(buffer) != sequence);
-      if (keep) trips.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+      if (keep)
+        trips.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
     }
   };
   until(options.warmup, false);
@@ -471,14 +336,17 @@ void pingpong(const Options& options) {
   const double cpu_after = cpu.seconds();
 
   std::sort(trips.begin(), trips.end());
-  const auto quantile = [&](double q) { return trips[static_cast<std::size_t>(q * static_cast<double>(trips.size() - 1))]; };
+  const auto quantile = [&](double q) {
+    return trips[static_cast<std::size_t>(q * static_cast<double>(trips.size() - 1))];
+  };
   Json json;
   json.add("trips", static_cast<double>(trips.size()));
   json.add("median_us", quantile(0.5));
   json.add("p90_us", quantile(0.9));
   json.add("p99_us", quantile(0.99));
   json.add("p999_us", quantile(0.999));
-  json.add("switch_ns_per_frame", (cpu_after - cpu_before) * 1e9 / (2 * static_cast<double>(trips.size())));
+  json.add("switch_ns_per_frame",
+           (cpu_after - cpu_before) * 1e9 / (2 * static_cast<double>(trips.size())));
   json.print();
 }
 
@@ -491,7 +359,8 @@ void hold(const Options& options) {
   }
 }
 
-// Standard input of the program is a pipe that stays open and silent: a switch on a terminal ends with its input.
+// Standard input of the program is a pipe that stays open and silent: a switch on a terminal ends
+// with its input.
 void start(const Options& options) {
   int input[2];
   if (pipe2(input, O_CLOEXEC) != 0) fail("pipe");
@@ -528,6 +397,10 @@ Options parse(int argc, char** argv) {
       {"--macs", [&](const char* v) { options.macs = static_cast<std::uint32_t>(std::atoi(v)); }},
       {"--batch", [&](const char* v) { options.batch = std::strtoul(v, nullptr, 10); }},
       {"--rate", [&](const char* v) { options.rate = std::atof(v); }},
+      {"--burst",
+       [&](const char* v) {
+         options.burst = static_cast<std::uint32_t>(std::max(1, std::atoi(v)));
+       }},
       {"--receivers", [&](const char* v) { options.receivers = std::atoi(v); }},
       {"--broadcast", [&](const char* v) { options.broadcast = std::atoi(v) != 0; }},
       {"--receive", [&](const char* v) { options.receive = v; }},
@@ -545,12 +418,16 @@ Options parse(int argc, char** argv) {
       break;
     }
     const auto option = known.find(argv[i]);
-    if (option == known.end() || i + 1 >= argc) throw std::invalid_argument(std::string("unknown or incomplete: ") + argv[i]);
+    if (option == known.end() || i + 1 >= argc)
+      throw std::invalid_argument(std::string("unknown or incomplete: ") + argv[i]);
     option->second(argv[i + 1]);
   }
-  const bool sizes = options.size >= kFrameSizeMin && options.size <= kFrameSizeMax && options.batch >= 1 && options.batch <= 1024;
-  const bool counts = options.receivers >= 1 && options.receivers <= kReceiversMax && options.macs >= 1 && options.macs <= 1U << 24;
-  if (!sizes || !counts || options.sock.empty() || options.seconds <= 0 || options.seconds > 600) throw std::invalid_argument("an option is missing or out of range");
+  const bool sizes = options.size >= kFrameSizeMin && options.size <= kFrameSizeMax &&
+                     options.batch >= 1 && options.batch <= 1024;
+  const bool counts = options.receivers >= 1 && options.receivers <= kReceiversMax &&
+                      options.macs >= 1 && options.macs <= 1U << 24;
+  if (!sizes || !counts || options.sock.empty() || options.seconds <= 0 || options.seconds > 600)
+    throw std::invalid_argument("an option is missing or out of range");
   return options;
 }
 
@@ -560,11 +437,16 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   try {
     const Options options = parse(argc, argv);
-    if (options.mode == "stream") StreamRun(options).run();
-    else if (options.mode == "pingpong") pingpong(options);
-    else if (options.mode == "hold") hold(options);
-    else if (options.mode == "start" && options.program.size() > 1) start(options);
-    else throw std::invalid_argument("unknown mode " + options.mode);
+    if (options.mode == "stream")
+      StreamRun(options).run();
+    else if (options.mode == "pingpong")
+      pingpong(options);
+    else if (options.mode == "hold")
+      hold(options);
+    else if (options.mode == "start" && options.program.size() > 1)
+      start(options);
+    else
+      throw std::invalid_argument("unknown mode " + options.mode);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_vde_load: %s\n", error.what());
     return 1;

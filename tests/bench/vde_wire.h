@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the benchmark programs need of the VDE handshake, and nothing of the switch's own code: a measuring tool that
-// shared a parser with what it measures could not notice that both are wrong.
+// What the benchmark programs need of the VDE handshake, and nothing of the switch's own code: a
+// measuring tool that shared a parser with what it measures could not notice that both are wrong.
 
 #pragma once
 

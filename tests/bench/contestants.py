@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""The switches that are compared, and how one is started fresh, fed and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+OURS, ORIGINAL, LEAST = "ours", "vde_switch", "least loop"
+PORTS = 100  # vde_switch's default of 32 would leave 31 for clients
+
+
+class Failed(Exception):
+    """A measurement that could not be made."""
+
+
+@dataclass
+class Tools:
+    """Where the programs are, and what all measurements have in common."""
+
+    programs: dict[str, Path]
+    load: Path
+    seconds: float = 3.0
+    warmup: float = 0.3
+    pin: list[int] = field(default_factory=list)  # switch, sender, receivers
+
+
+@dataclass
+class Switch:
+    name: str
+    process: subprocess.Popen[bytes]
+    sock: Path
+
+    def cpu_seconds(self) -> float:
+        # The kernel's numbering of a process's CPU clock (see clock_getcpuclockid(3)).
+        return time.clock_gettime((~self.process.pid << 3) | 2)
+
+    def resident_bytes(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+        return int(line.split()[1]) * 1024
+
+
+def command(tools: Tools, name: str, sock: Path, *extra: str) -> list[str]:
+    if name == LEAST:
+        return [str(tools.programs[name]), "--sock", str(sock)]
+    return [str(tools.programs[name]), "-n", str(PORTS), "-s", str(sock), *extra]
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin:
+        process.stdin.close()
+    process.terminate()
+    try:
+        process.wait(timeout=3)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="lybench"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running(tools: Tools, name: str, *extra: str) -> Iterator[Switch]:
+    """A fresh switch that answers on its socket, and is gone afterwards."""
+    with scratch() as directory:
+        sock = directory / "s"
+        log = directory / "log"
+        with log.open("wb") as output:
+            # A pipe that stays open: a switch in the foreground ends with its input.
+            process = subprocess.Popen(
+                command(tools, name, sock, *extra),
+                stdin=subprocess.PIPE, stdout=output, stderr=output)
+        try:
+            deadline = time.monotonic() + 5
+            while not (sock / "ctl").exists():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise Failed(f"{name} did not start: {log.read_text(errors='replace')[-300:]}")
+                time.sleep(0.005)
+            if tools.pin:
+                os.sched_setaffinity(process.pid, {tools.pin[0]})
+            yield Switch(name, process, sock)
+            if process.poll() is not None:
+                raise Failed(f"{name} ended with {process.returncode} during the measurement")
+        finally:
+            end(process)
+
+
+def load(tools: Tools, arguments: list[str], timeout: float) -> dict[str, float]:
+    """One run of the load generator."""
+    try:
+        done = subprocess.run([str(tools.load), *arguments], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"no result within {timeout:.0f} s") from error
+    if done.returncode != 0:
+        raise Failed(done.stderr.strip() or f"load generator: exit {done.returncode}")
+    return dict(json.loads(done.stdout))
+
+
+def load_on(tools: Tools, switch: Switch, mode: str, **options: object) -> dict[str, float]:
+    arguments = [mode, "--sock", str(switch.sock), "--pid", str(switch.process.pid),
+                 "--seconds", str(tools.seconds), "--warmup", str(tools.warmup)]
+    for option, value in options.items():
+        arguments += [f"--{option}", str(value)]
+    if tools.pin:
+        arguments += ["--pin", ",".join(map(str, tools.pin[1:]))]
+    return load(tools, arguments, timeout=tools.seconds + tools.warmup + 20)
