@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,11 @@ from switch_process import Switch, is_original, short_directory, switch_program 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true",
                      help="record the golden console transcripts from /usr/bin/vde_switch")
+
+
+def pytest_configure() -> None:
+    # A runner that gives up sends SIGTERM; as an exception it still lets every fixture clean up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from waiting import readable
 
 PROMPT = b"\nvde$ "
 STATUS = re.compile(r"^(1\d{3}) (.*)$")
@@ -104,7 +105,7 @@ class Console:
         raise TimeoutError(f"the session did not end; so far {self.buffer[-200:]!r}")
 
     def _fill(self, timeout: float) -> bool:
-        if timeout <= 0 or not select.select([self.socket], [], [], timeout)[0]:
+        if timeout <= 0 or not readable(self.socket, timeout):
             return False
         part = self.socket.recv(1 << 16)
         if not part:

@@ -6,12 +6,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import select
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from waiting import readable, writable
 
 MAGIC = 0xFEEDFACE
 ADDRESS_SIZE = 110  # sizeof(struct sockaddr_un)
@@ -86,7 +87,7 @@ def read_reply(stream: socket.socket, timeout: float = 5.0) -> bytes:
     reply = b""
     while len(reply) < ADDRESS_SIZE:
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([stream], [], [], left)[0]:
+        if left <= 0 or not readable(stream, left):
             raise NoAnswer(f"{len(reply)} bytes in {timeout:g} s")
         try:
             part = stream.recv(4096)
@@ -174,7 +175,7 @@ class VdeClient:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise
-                select.select([], [self.data], [], 0.01)
+                writable(self.data, 0.01)
 
     def try_send(self, frame: bytes) -> bool:
         """Sends one frame if there is room for it now."""
@@ -186,7 +187,7 @@ class VdeClient:
 
     def recv(self, timeout: float = 2.0) -> bytes | None:
         """The next frame, or None when none comes in time."""
-        if not select.select([self.data], [], [], timeout)[0]:
+        if not readable(self.data, timeout):
             return None
         return self.data.recv(1 << 17)
 
@@ -200,7 +201,7 @@ class VdeClient:
     def ctl_closed(self, timeout: float = 0.0) -> bool:
         """True when the switch has ended the control stream."""
         assert self.ctl
-        if not select.select([self.ctl], [], [], timeout)[0]:
+        if not readable(self.ctl, timeout):
             return False
         try:
             return self.ctl.recv(1) == b""

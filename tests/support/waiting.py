@@ -3,11 +3,26 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+def readable(sock: socket.socket, timeout: float) -> bool:
+    """True when there is something to read (or an end). poll(), because select() ends at descriptor 1023."""
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return bool(poller.poll(max(0.0, timeout) * 1000))
+
+
+def writable(sock: socket.socket, timeout: float) -> bool:
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    return bool(poller.poll(max(0.0, timeout) * 1000))
 
 
 def wait_until(what: str, condition: Callable[[], T], timeout: float = 5.0, step: float = 0.01) -> T:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from console import PROMPT, Console, parse_reply
 from frames import broadcast, mac
 from switch_process import Switch
 from vde_client import VdeClient, outcome_of
-from waiting import wait_until
+from waiting import readable, wait_until
 
 Start = Callable[..., Switch]
 pytestmark = pytest.mark.ours  # most of this kills, blocks or confuses the original
@@ -165,7 +164,7 @@ def test_5000_ports_reach_a_slow_reader_whole(start_switch: Start) -> None:
     data = b""
     deadline = time.monotonic() + 10
     while not data.endswith(PROMPT) and time.monotonic() < deadline:
-        assert select.select([console.socket], [], [], 5)[0]
+        assert readable(console.socket, 5)
         data += console.socket.recv(32768)
         traffic.check()
         still_in_step(other)
