@@ -109,10 +109,10 @@ def test_vde_plug_carries_large_frames_whole(switch: Switch, size: int) -> None:
 
 def test_vde_plug_is_described_and_leaves_no_trace(switch: Switch) -> None:
     need_programs("vde_plug")
-    before = switch.descriptors()
+    before = switch.descriptors()  # perhaps one too many: the session that saw the switch ready
     with ClientProcess("vde_plug", "-D", "a cable", switch.ctl_dir) as plug:
         wait_plugged(switch, f"a cable user=root pid={plug.pid}")
-    wait_until("gone", lambda: not plugged(switch) and switch.descriptors() == before)
+    wait_until("gone", lambda: not plugged(switch) and switch.descriptors() <= before)
     assert sorted(path.name for path in switch.ctl_dir.iterdir()) == ["ctl"]
 
 
