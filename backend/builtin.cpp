@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+//
+// The list of backends: one line a kind.
+#include "switch/runtime/backend.h"
+
+namespace lanyard {
+
+extern const Backend tap_backend;
+extern const Backend vde_backend;
+
+void register_builtin_backends(BackendRegistry& registry) {
+  registry.add(tap_backend);
+  registry.add(vde_backend);
+}
+
+}  // namespace lanyard

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+//
+// The directory that is a VDE switch to its clients: `ctl`, one stream socket more for each group of
+// ports, and a datagram socket for each endpoint, with modes and owners as clients expect them.
+//
+// It is shared by the listener and its endpoints and tidied up when the last of them is gone:
+// our names, those that clients which have died left behind, then the directory itself, if it is
+// empty. Names that other processes made are left alone. Lane thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "switch/base/log.h"
+#include "switch/base/unix_socket.h"
+#include "switch/bridge/port.h"
+
+namespace lanyard {
+
+class VdeDirectory {
+ public:
+  struct Settings {
+    std::string path;
+    mode_t socket_mode = 0600;
+    mode_t directory_mode = 02700;
+    gid_t group = kNoGroup;
+    // Of sockets made for type 1 requests ("management").
+    mode_t management_mode = 0600;
+    gid_t management_group = kNoGroup;
+  };
+
+  // The longest directory name: our own and the clients' socket names must fit behind it.
+  static constexpr std::size_t kPathMax = 92;
+
+  // Creates the directory, or uses an existing one. The error's text is the log line.
+  static Result<std::shared_ptr<VdeDirectory>> open(Settings settings, Log& log);
+  ~VdeDirectory();
+  VdeDirectory(const VdeDirectory&) = delete;
+  VdeDirectory& operator=(const VdeDirectory&) = delete;
+
+  const std::string& path() const { return settings_.path; }
+
+  // A listening stream socket NAME, with the modes of `ctl`.
+  Result<UniqueFd> listen(const std::string& name);
+  // Takes NAME away if it is still the socket that listen() made.
+  void remove_listener(const std::string& name, int listening_fd);
+
+  // Names the data socket of a client and returns the path.
+  Result<std::string> bind_data(int data_fd, PortId port, const Identity& client, bool management);
+
+ private:
+  VdeDirectory(Settings settings, Log& log) : settings_(std::move(settings)), log_(log) {}
+
+  void remove_dead_sockets() const;
+
+  Settings settings_;
+  Log& log_;
+  bool ours_ = false;  // nobody else serves it: at least one listener was made, or the directory was
+};
+
+}  // namespace lanyard

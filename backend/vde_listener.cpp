@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+#include "backend/vde_listener.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "switch/base/text.h"
+
+namespace lanyard {
+namespace {
+
+constexpr std::size_t kRequestMax = 4096;
+constexpr std::size_t kIgnoredMax = 65536;
+constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
+// A receiver that is not scheduled for a few milliseconds must not lose a frame. The memory is used
+// only while it lags. Unprivileged, the limit is net.core.wmem_max.
+constexpr int kSendBuffer = 4 << 20;
+
+UniqueFd open_spare() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+bool out_of_descriptors(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+void set_send_buffer(int fd) {
+  if (::setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof kSendBuffer) != 0) {
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
+  }
+}
+
+Error refused(int code, std::string why) { return {code, std::move(why)}; }
+
+// The address of the socket a request names, reached through a descriptor of the very inode that was
+// checked: the name may be exchanged while we look.
+struct PinnedSocket {
+  UniqueFd inode;
+  sockaddr_un address{};
+};
+
+Result<PinnedSocket> pin_named_socket(const VdeRequest& request, const Identity& client) {
+  PinnedSocket pinned;
+  pinned.address.sun_family = AF_UNIX;
+  if (request.abstract) {
+    std::memcpy(pinned.address.sun_path, request.data_socket.data(), kVdeSocketPathSize);
+    return pinned;
+  }
+  const std::string name = printable(request.data_socket);
+  pinned.inode.reset(::open(request.data_socket.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info {};
+  if (!pinned.inode || ::fstat(pinned.inode.get(), &info) != 0) {
+    return refused(errno, fmt::format("its data socket '{}': {}", name, std::strerror(errno)));
+  }
+  if (!S_ISSOCK(info.st_mode)) {
+    return refused(ENOTSOCK, fmt::format("'{}' is not a socket", name));
+  }
+  if (client.uid != 0 && info.st_uid != client.uid) {
+    return refused(EACCES, fmt::format("'{}' belongs to user {}, not to the client's user {}", name,
+                                       info.st_uid, client.uid));
+  }
+  const std::string path = fmt::format("/proc/self/fd/{}", pinned.inode.get());
+  std::memcpy(pinned.address.sun_path, path.data(), path.size());
+  return pinned;
+}
+
+}  // namespace
+
+VdeListener::VdeListener(Settings settings, std::shared_ptr<VdeShared> shared, Patchbay& patchbay)
+    : settings_(std::move(settings)),
+      shared_(std::move(shared)),
+      patchbay_(patchbay),
+      spare_(open_spare()) {}
+
+Result<std::unique_ptr<VdeListener>> VdeListener::open(Settings settings,
+                                                       std::shared_ptr<VdeShared> shared,
+                                                       Patchbay& patchbay) {
+  Result<UniqueFd> fd = shared->directory->listen(settings.name);
+  if (!fd) return fd.error();
+  std::unique_ptr<VdeListener> self(
+      new VdeListener(std::move(settings), std::move(shared), patchbay));
+  self->listening_ = fd.take();
+  VdeListener* const raw = self.get();
+  Result<EventLoop::Watch> watch = patchbay.loop().watch(
+      self->listening_.get(), EPOLLIN, [raw](std::uint32_t) { raw->accept_clients(); });
+  if (!watch) return watch.error();
+  self->watch_ = watch.take();
+  return self;
+}
+
+VdeListener::~VdeListener() {
+  watch_.reset();
+  for (const auto& connection : plugged_) patchbay_.unplug(*connection->plug);
+  pending_.clear();
+  plugged_.clear();
+  if (listening_) shared_->directory->remove_listener(settings_.name, listening_.release());
+}
+
+template <typename... Args>
+void VdeListener::complain(fmt::format_string<Args...> format, Args&&... args) {
+  if (!complaints_.allow(patchbay_.loop().now())) return;
+  if (const std::uint64_t held = complaints_.take_suppressed(); held != 0) {
+    shared_->log.warning("{}: {} more lines about refused clients were held back", settings_.name,
+                         held);
+  }
+  shared_->log.warning("{}", fmt::format(format, std::forward<Args>(args)...));
+}
+
+// ---- accepting ----
+
+void VdeListener::accept_clients() {
+  for (int i = 0; i < kAcceptsPerRound; ++i) {
+    UniqueFd control(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (control) {
+      add_connection(std::move(control));
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (!out_of_descriptors(errno)) return;
+    if (!make_room()) return pause_accepting();
+  }
+}
+
+// Out of descriptors: a connection that has not spoken makes room for one that may; when there is
+// none, the newcomer is refused with the spare descriptor instead of being left in silence.
+bool VdeListener::make_room() {
+  complain("out of file descriptors ({}); raise the limit (ulimit -n)", std::strerror(errno));
+  if (!pending_.empty()) {
+    pending_.pop_front();
+    return true;
+  }
+  if (!spare_) return false;
+  spare_.reset();
+  UniqueFd turned_away(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  const bool done = static_cast<bool>(turned_away);
+  turned_away.reset();
+  spare_ = open_spare();
+  return done;
+}
+
+void VdeListener::pause_accepting() {
+  watch_.set_events(0);
+  resume_timer_ = patchbay_.loop().after(kAcceptPause, [this] {
+    if (!spare_) spare_ = open_spare();
+    watch_.set_events(EPOLLIN);
+  });
+}
+
+void VdeListener::add_connection(UniqueFd control) {
+  if (pending_.size() >= kPendingMax) {
+    complain("{} clients have connected to '{}' without a request; closing the oldest",
+             pending_.size(), settings_.name);
+    pending_.pop_front();
+  }
+  auto connection = std::make_unique<Connection>();
+  Connection& self = *connection;
+  self.client = peer_identity(control.get());
+  self.control = std::move(control);
+  self.deadline = patchbay_.loop().now() + kRequestDeadline;
+  Result<EventLoop::Watch> watch =
+      patchbay_.loop().watch(self.control.get(), EPOLLIN | EPOLLRDHUP,
+                             [this, &self](std::uint32_t) { on_control(self); });
+  if (!watch) return complain("cannot watch a new client: {}", watch.error().text);
+  self.watch = watch.take();
+  pending_.push_back(std::move(connection));
+  if (!deadline_timer_) {
+    deadline_timer_ =
+        patchbay_.loop().every(std::chrono::milliseconds(250), [this] { expire_requests(); });
+  }
+}
+
+void VdeListener::expire_requests() {
+  const Time now = patchbay_.loop().now();
+  while (!pending_.empty() && pending_.front()->deadline <= now) {
+    refuse(*pending_.front(), fmt::format("no complete request within {} s ({} bytes came)",
+                                          kRequestDeadline / std::chrono::seconds(1),
+                                          pending_.front()->received.size()));
+  }
+  if (pending_.empty()) deadline_timer_.reset();
+}
+
+// ---- one connection ----
+
+void VdeListener::on_control(Connection& connection) {
+  if (connection.plug == nullptr) {
+    read_request(connection);
+  } else {
+    ignore_input(connection);
+  }
+}
+
+void VdeListener::read_request(Connection& connection) {
+  std::array<std::uint8_t, kRequestMax> chunk{};
+  const ssize_t count = ::recv(connection.control.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (count <= 0) return drop(connection);
+  connection.received.insert(connection.received.end(), chunk.begin(), chunk.begin() + count);
+  VdeParse parse = parse_vde_request(connection.received);
+  switch (parse.state) {
+    case VdeParse::State::incomplete: return;
+    case VdeParse::State::refused: return refuse(connection, parse.why.text);
+    case VdeParse::State::complete: break;
+  }
+  if (Result<void> done = plug_in(connection, parse.request); !done) {
+    return refuse(connection, done.error().text);
+  }
+  connection.received = {};
+  const auto at = std::find_if(pending_.begin(), pending_.end(),
+                               [&](const auto& c) { return c.get() == &connection; });
+  plugged_.splice(plugged_.end(), pending_, at);
+}
+
+// One request a connection. More input is harmless: a long description's tail, or a mistake. Past a
+// bound it is left in the socket, where it is the sender's problem.
+void VdeListener::ignore_input(Connection& connection) {
+  std::array<std::uint8_t, kRequestMax> chunk{};
+  const ssize_t count = ::recv(connection.control.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (count <= 0) return drop(connection);
+  if (connection.ignored == 0) {
+    complain("client '{}' sent {} bytes after its request; ignored",
+             printable(connection.plug->traits().description), count);
+  }
+  connection.ignored += static_cast<std::size_t>(count);
+  if (connection.ignored > kIgnoredMax) connection.watch.set_events(EPOLLRDHUP);
+}
+
+Result<UniqueFd> VdeListener::connect_data(const Connection& connection,
+                                           const VdeRequest& request) const {
+  Result<PinnedSocket> pinned = pin_named_socket(request, connection.client);
+  if (!pinned) return pinned.error();
+  UniqueFd data(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!data) return refused(errno, fmt::format("no data socket: {}", std::strerror(errno)));
+  set_send_buffer(data.get());
+  // The full length, so that an abstract name has the 108 bytes its owner gave it.
+  if (::connect(data.get(), reinterpret_cast<const sockaddr*>(&pinned.value().address),
+                sizeof(sockaddr_un)) != 0) {
+    return refused(errno, fmt::format("Connecting to client data socket {}: {}",
+                                      printable(request.data_socket), std::strerror(errno)));
+  }
+  return data;
+}
+
+Result<void> VdeListener::plug_in(Connection& connection, const VdeRequest& request) {
+  // Connected before the reply: clients may take their socket's name away once they have it.
+  Result<UniqueFd> data = connect_data(connection, request);
+  // Who asks goes before who only connected.
+  while (!data && out_of_descriptors(data.error().code) && pending_.front().get() != &connection) {
+    pending_.pop_front();
+    data = connect_data(connection, request);
+  }
+  if (!data) return data.error();
+
+  PlugRequest wanted;
+  wanted.port = request.port;
+  wanted.range_first = settings_.range_first;
+  wanted.range_last = settings_.range_last;
+  wanted.traits = {"unix prog", request.description, connection.control.get(), connection.client};
+  const Result<PortId> port = patchbay_.reserve(wanted);
+  if (!port) return port.error();
+
+  Result<std::string> path = shared_->directory->bind_data(
+      data.value().get(), port.value(), connection.client, request.management_type);
+  if (!path) return path.error();
+  const auto reply = make_vde_reply(path.value());
+  auto endpoint = std::make_unique<VdeEndpoint>(shared_, data.take(), path.take(),
+                                                request.description);
+  Result<Plug*> plug =
+      patchbay_.plug(port.value(), std::move(endpoint), std::move(wanted.traits),
+                     [this, &connection](UnplugReason) {
+                       connection.plug = nullptr;
+                       drop(connection);
+                     });
+  if (!plug) return plug.error();
+  if (::send(connection.control.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(reply.size())) {
+    const int code = errno;
+    patchbay_.unplug(*plug.value());
+    return refused(code, fmt::format("it left before the reply: {}", std::strerror(code)));
+  }
+  connection.plug = plug.value();
+  return {};
+}
+
+void VdeListener::refuse(Connection& connection, std::string_view why) {
+  complain("client refused (pid {}, user {}): {}", connection.client.pid,
+           static_cast<std::int32_t>(connection.client.uid), why);
+  drop(connection);
+}
+
+void VdeListener::drop(Connection& connection) {
+  if (connection.plug != nullptr) patchbay_.unplug(*connection.plug);
+  const auto is_it = [&](const auto& c) { return c.get() == &connection; };
+  if (std::erase_if(pending_, is_it) == 0) std::erase_if(plugged_, is_it);
+}
+
+}  // namespace lanyard

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+//
+// What the bridge tells whoever listens: the daemon (log), the console's debug streams, later the
+// event stream of the management socket. The bridge calls down an interface and knows none of them.
+// Lane thread only.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "switch/bridge/port_set.h"
+#include "switch/frame/ethernet.h"
+
+namespace lanyard {
+
+struct Event {
+  enum class Kind : std::uint8_t {
+    mac_learned,
+    mac_forgotten,
+    mac_moved,  // seen on `other` while it belonged to `port`; moved or held back
+    port_added,
+    port_emptied,  // its last endpoint left
+    port_described,
+    endpoint_added,
+    endpoint_removed,
+  };
+
+  Kind kind = Kind::mac_learned;
+  PortId port = kPortNone;
+  PortId other = kPortNone;
+  int endpoint_id = -1;
+  MacAddress mac;
+  VlanId vlan = 0;
+  std::string_view text;  // a description, as the client gave it
+};
+
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void on_event(const Event& event) = 0;
+  // Whether anybody wants per-address events: they happen per frame and cost when told.
+  virtual bool wants_mac_events() const { return false; }
+};
+
+}  // namespace lanyard

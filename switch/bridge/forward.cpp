@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+//
+// The data side of the switch. A frame's way is Switch::forward; everything else here is a leaf.
+#include "switch/bridge/switch.h"
+
+namespace lanyard {
+
+void Switch::forward(Port& in, FrameBatch& batch) {
+  in.counters.received += batch.size();
+  if (hub_) return forward_hub(in, batch);
+  for (FrameRef& frame : batch) {
+    if (frame->size >= kEthernetHeaderSize) in.counters.incoming.count(frame->size);
+    if (const Drop why = admit(in, *frame); why != Drop::none) {
+      in.counters.drops.count(why);
+      continue;
+    }
+    const EthernetView ethernet(frame->head());
+    const VlanPlan& plan = vlans_.plan(frame->vlan);
+    learn(in.id(), plan, ethernet.source(), frame->vlan);
+    const Decision decision = decide(in.id(), plan, ethernet.destination(), frame->vlan);
+    switch (decision.kind) {
+      case Decision::Kind::drop:
+        in.counters.drops.count(decision.why);
+        break;
+      case Decision::Kind::one:
+        ++in.counters.forwarded;
+        emit(*ports_[decision.port], plan.tagged.has(decision.port), std::move(frame));
+        break;
+      case Decision::Kind::flood:
+        if (flood(in.id(), plan, frame)) {
+          ++in.counters.forwarded;
+        } else {
+          in.counters.drops.count(Drop::no_receiver);
+        }
+        break;
+    }
+  }
+  batch.clear();
+}
+
+// A hub repeats whatever is a frame at all; tags are none of its business.
+void Switch::forward_hub(Port& in, FrameBatch& batch) {
+  for (FrameRef& frame : batch) {
+    if (frame->size < kEthernetHeaderSize) {
+      in.counters.drops.count(Drop::too_short);
+      continue;
+    }
+    in.counters.incoming.count(frame->size);
+    if (frame->truncated) {
+      in.counters.drops.count(Drop::too_long);
+      continue;
+    }
+    bool delivered = false;
+    for (const PortId id : active_) {
+      if (id == in.id()) continue;
+      emit(*ports_[id], false, frame.share());
+      delivered = true;
+    }
+    if (delivered) {
+      ++in.counters.forwarded;
+    } else {
+      in.counters.drops.count(Drop::no_receiver);
+    }
+  }
+  batch.clear();
+}
+
+// Ingress classification (IEEE 802.1Q 6.9): whole, and in which VLAN. A tag that names a VLAN is
+// taken out of the bytes.
+Drop Switch::admit(const Port& in, Frame& frame) const {
+  const EthernetView ethernet(frame.head());
+  if (!ethernet.valid()) return Drop::too_short;
+  if (frame.truncated) return Drop::too_long;
+  if (ethernet.type() == kEtherTypeVlan) return admit_tagged(in, frame);
+  frame.vlan = vlans_.native(in.id());
+  return frame.vlan == kVlanNone ? Drop::no_native_vlan : Drop::none;
+}
+
+Drop Switch::admit_tagged(const Port& in, Frame& frame) const {
+  const std::optional<std::uint16_t> tci = EthernetView(frame.head()).tci();
+  if (!tci) return Drop::truncated_tag;
+  const auto vlan = static_cast<VlanId>(*tci & kTciVlanMask);
+  if (vlan == kVlanNone) return Drop::reserved_vlan;
+  if (vlans_.is_member(vlan, in.id())) {
+    frame.vlan = vlan;
+  } else if (vlan == 0 || in.pass_tags) {
+    // A priority tag (VID 0) belongs to the untagged VLAN; so does, with its tag as payload, what a
+    // port that passes tags carries for VLANs the switch does not know.
+    frame.vlan = vlans_.native(in.id());
+    if (frame.vlan == kVlanNone) return Drop::no_native_vlan;
+    if (vlan != 0) return Drop::none;
+  } else {
+    return Drop::not_member;
+  }
+  frame.priority = *tci & kTciPriorityMask;
+  frame.pop_tag();
+  return Drop::none;
+}
+
+void Switch::learn(PortId in, const VlanPlan& plan, MacAddress source, VlanId vlan) {
+  // Group and zero addresses are no stations (IEEE 802.1D 7.8).
+  if (!plan.learning.has(in) || source.is_group() || source.is_zero()) return;
+  const MacTable::LearnResult learned = macs_.learn(source, vlan, in, now_s_);
+  if (learned.what != MacTable::Learned::refreshed) report_learned(learned, source, vlan, in);
+}
+
+void Switch::report_learned(const MacTable::LearnResult& learned, MacAddress mac, VlanId vlan,
+                            PortId in) {
+  Event event;
+  event.mac = mac;
+  event.vlan = vlan;
+  event.port = in;
+  if (learned.from != kPortNone) {
+    event.kind = Event::Kind::mac_moved;
+    event.port = learned.from;
+    event.other = in;
+    events_.on_event(event);
+    return;
+  }
+  if (!events_.wants_mac_events()) return;
+  if (learned.evicted) {
+    Event gone;
+    gone.kind = Event::Kind::mac_forgotten;
+    gone.mac = learned.evicted->mac;
+    gone.vlan = learned.evicted->vlan;
+    gone.port = learned.evicted->port;
+    events_.on_event(gone);
+  }
+  event.kind = Event::Kind::mac_learned;
+  events_.on_event(event);
+}
+
+Decision Switch::decide(PortId in, const VlanPlan& plan, MacAddress destination,
+                        VlanId vlan) const {
+  if (!plan.forwarding.has(in)) return {Decision::Kind::drop, Drop::discarding, kPortNone};
+  if (destination.is_group()) return {Decision::Kind::flood, Drop::none, kPortNone};
+  const PortId out = macs_.find(destination, vlan);
+  if (out == in) return {Decision::Kind::drop, Drop::same_port, kPortNone};
+  // An entry whose port no longer forwards in this VLAN is as good as none.
+  if (out == kPortNone || !plan.forwarding.has(out) || !vlans_.is_active(out)) {
+    return {Decision::Kind::flood, Drop::none, kPortNone};
+  }
+  return {Decision::Kind::one, Drop::none, out};
+}
+
+// To every active member but the one it came from; whether there was any.
+bool Switch::flood(PortId in, const VlanPlan& plan, const FrameRef& frame) {
+  bool delivered = false;
+  for (const VlanMember& member : plan.flood) {
+    if (member.port == in) continue;
+    emit(*ports_[member.port], member.tagged, frame.share());
+    delivered = true;
+  }
+  return delivered;
+}
+
+void Switch::emit(Port& out, bool tagged, FrameRef frame) {
+  out.pending.push(tagged ? Outgoing::with_tag(std::move(frame))
+                          : Outgoing::untagged(std::move(frame)));
+  out.counters.outgoing.count(out.pending[out.pending.size() - 1].wire_size());
+  ++pending_frames_;
+  if (!out.dirty) {
+    out.dirty = true;
+    dirty_.push_back(&out);
+  }
+  if (out.pending.room() == 0) flush_port(out);
+}
+
+std::vector<Plug*>& Switch::flush() {
+  for (Port* port : dirty_) {
+    port->dirty = false;
+    flush_port(*port);
+  }
+  dirty_.clear();
+  return backlogged_;
+}
+
+void Switch::flush_port(Port& port) {
+  if (port.pending.empty()) return;
+  pending_frames_ -= port.pending.size();
+  for (const auto& plug : port.plugs()) {
+    if (plug->closing) continue;
+    plug->send(port.pending.view(), pool_);
+    if (plug->has_backlog() && !plug->waiting_writable) {
+      plug->waiting_writable = true;
+      backlogged_.push_back(plug.get());
+    }
+  }
+  port.pending.clear();
+}
+
+}  // namespace lanyard

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+#include "switch/bridge/mac_table.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace lanyard {
+
+MacTable::MacTable(std::uint64_t secret, std::size_t entries_max)
+    : secret_(secret | 1),
+      entries_max_(std::max<std::size_t>(entries_max, 1)),
+      mask_(std::bit_ceil(entries_max_) - 1),
+      buckets_(std::make_unique<Index[]>(mask_ + 1)),
+      nodes_(new Node[entries_max_]),
+      owners_(1),
+      vlan_flushed_(kVlanIds) {
+  std::fill_n(buckets_.get(), mask_ + 1, kNil);
+}
+
+// A multiply-xorshift mix over key and secret: an attacker who does not know the secret cannot
+// choose keys that share a bucket, and the bound on entries limits what luck can do.
+std::uint64_t MacTable::hash_key(std::uint64_t key) const {
+  std::uint64_t h = (key ^ secret_) * 0x9e3779b97f4a7c15U;
+  h ^= h >> 32;
+  h = (h + secret_) * 0xd6e8feb86659fd93U;
+  h ^= h >> 32;
+  return h;
+}
+
+MacTable::Index MacTable::find_node(std::uint64_t key) const {
+  Index at = buckets_[hash_key(key) & mask_];
+  while (at != kNil && nodes_[at].key != key) at = nodes_[at].chain;
+  return at;
+}
+
+PortId MacTable::find(MacAddress mac, VlanId vlan) const {
+  const Index at = find_node(key_of(mac, vlan));
+  return at != kNil && valid(nodes_[at]) ? nodes_[at].port : kPortNone;
+}
+
+MacTable::LearnResult MacTable::learn(MacAddress mac, VlanId vlan, PortId port,
+                                      std::uint32_t now_s) {
+  const std::uint64_t key = key_of(mac, vlan);
+  LearnResult result;
+  Index at = find_node(key);
+  if (at != kNil && valid(nodes_[at])) {
+    Node& node = nodes_[at];
+    if (node.port == port) {
+      node.seen_s = now_s;
+      return result;
+    }
+    result.from = node.port;
+    if (now_s - node.seen_s <= settings_.hold_s) {
+      result.what = Learned::held;
+      return result;
+    }
+    result.what = Learned::moved;
+    unlink(at);
+    --live_;
+  } else {
+    result.what = Learned::added;
+    // Room is made first: it may be this very stale node that is reclaimed.
+    if (at != kNil) forget(at);
+    at = allocate(result.evicted, now_s);
+    Index* const bucket = bucket_of(key);
+    nodes_[at].key = key;
+    nodes_[at].chain = *bucket;
+    *bucket = at;
+  }
+  nodes_[at].seen_s = now_s;
+  nodes_[at].stamp = flushes_;
+  link_newest(at, port);
+  ++live_;
+  return result;
+}
+
+void MacTable::flush_port(PortId port) {
+  Owner& gone = owner(port);
+  gone.flushed = ++flushes_;
+  if (gone.oldest == kNil) return;
+  live_ -= gone.count;
+  // The whole list joins the stale nodes at once; its members are recognised by their stamp.
+  nodes_[gone.newest].newer = stale_;
+  if (stale_ != kNil) nodes_[stale_].older = gone.newest;
+  stale_ = gone.oldest;
+  gone.oldest = gone.newest = kNil;
+  gone.count = 0;
+  --holders_;
+}
+
+void MacTable::flush_vlan(VlanId vlan) { vlan_flushed_[vlan & kTciVlanMask] = ++flushes_; }
+
+void MacTable::clear() {
+  for (std::size_t port = 0; port < owners_.size(); ++port) {
+    flush_port(static_cast<PortId>(port));
+  }
+}
+
+std::optional<MacEntry> MacTable::entry(MacAddress mac, VlanId vlan, std::uint32_t now_s) const {
+  const Index at = find_node(key_of(mac, vlan));
+  if (at == kNil || !valid(nodes_[at])) return std::nullopt;
+  return entry_of(nodes_[at], now_s);
+}
+
+std::size_t MacTable::size_of(PortId port) const {
+  return port < owners_.size() ? owners_[port].count : 0;
+}
+
+MacEntry MacTable::entry_of(const Node& node, std::uint32_t now_s) const {
+  return {MacAddress::from_number(node.key >> 12), static_cast<VlanId>(node.key & kTciVlanMask),
+          node.port, now_s - node.seen_s};
+}
+
+MacTable::Owner& MacTable::owner(PortId port) {
+  if (port >= owners_.size()) owners_.resize(std::size_t{port} + 1);
+  return owners_[port];
+}
+
+void MacTable::link_newest(Index index, PortId port) {
+  Owner& own = owner(port);
+  Node& node = nodes_[index];
+  node.port = port;
+  node.newer = kNil;
+  node.older = own.newest;
+  if (own.newest != kNil) {
+    nodes_[own.newest].newer = index;
+  } else {
+    own.oldest = index;
+  }
+  own.newest = index;
+  if (own.count++ == 0) ++holders_;
+  if (own.count > owner(greediest_).count) greediest_ = port;
+}
+
+// Takes a node out of the list it is in: its port's, or the stale one.
+void MacTable::unlink(Index index) {
+  Node& node = nodes_[index];
+  Owner& own = owners_[node.port];
+  const bool stale = node.stamp < own.flushed;
+  if (node.older != kNil) {
+    nodes_[node.older].newer = node.newer;
+  } else if (stale) {
+    stale_ = node.newer;
+  } else {
+    own.oldest = node.newer;
+  }
+  if (node.newer != kNil) {
+    nodes_[node.newer].older = node.older;
+  } else if (!stale) {
+    own.newest = node.older;
+  }
+  if (!stale && --own.count == 0) --holders_;
+}
+
+void MacTable::forget(Index index) {
+  Node& node = nodes_[index];
+  if (node.stamp >= owners_[node.port].flushed) --live_;
+  unlink(index);
+  Index* at = bucket_of(node.key);
+  while (*at != index) at = &nodes_[*at].chain;
+  *at = node.chain;
+  node.key = kFree;
+  node.chain = free_;
+  free_ = index;
+}
+
+MacTable::Index MacTable::allocate(std::optional<MacEntry>& evicted, std::uint32_t now_s) {
+  if (free_ == kNil && used_ < entries_max_) return static_cast<Index>(used_++);
+  if (free_ == kNil && stale_ != kNil) forget(stale_);
+  if (free_ == kNil) {
+    const Index victim = victim_of(greediest(), now_s);
+    if (valid(nodes_[victim])) evicted = entry_of(nodes_[victim], now_s);
+    forget(victim);
+  }
+  const Index at = free_;
+  free_ = nodes_[at].chain;
+  return at;
+}
+
+// link_newest() keeps greediest_ right while counts grow; when they shrink it may lag, which is
+// noticed once that port no longer holds more than an even share.
+PortId MacTable::greediest() {
+  if (owners_[greediest_].count <= entries_max_ / std::max<std::size_t>(holders_, 1)) {
+    const auto most = std::max_element(
+        owners_.begin(), owners_.end(),
+        [](const Owner& a, const Owner& b) { return a.count < b.count; });
+    greediest_ = static_cast<PortId>(most - owners_.begin());
+  }
+  return greediest_;
+}
+
+// The one longest unseen among the port's oldest few: exact order would cost a list move per frame.
+MacTable::Index MacTable::victim_of(PortId port, std::uint32_t now_s) {
+  Index best = owners_[port].oldest;
+  Index at = best;
+  for (int looked = 0; looked < 8 && at != kNil; ++looked, at = nodes_[at].newer) {
+    if (now_s - nodes_[at].seen_s > now_s - nodes_[best].seen_s) best = at;
+  }
+  return best;
+}
+
+}  // namespace lanyard

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+//
+// The control side of the switch: what commands and backends ask for.
+#include "switch/bridge/switch.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "switch/base/text.h"
+
+namespace lanyard {
+namespace {
+
+Error no_port(std::int64_t id) {
+  return {ENXIO, fmt::format("port {} does not exist", id)};
+}
+
+Error bad_port(std::int64_t id, PortId ports_max) {
+  return {EINVAL, fmt::format("{} is not a port number; the switch has ports 0 to {} (change that "
+                              "with -n or port/setnumports)",
+                              id, ports_max)};
+}
+
+}  // namespace
+
+Switch::Switch(const Settings& settings, FramePool& pool, EventSink& events)
+    : pool_(pool),
+      events_(events),
+      mac_(settings.mac),
+      ports_max_(settings.ports_max),
+      ports_(std::size_t{settings.ports_max} + 1),
+      macs_(settings.hash_secret, settings.mac_entries_max) {}
+
+Port& Switch::make_port(PortId id, bool allocatable) {
+  ports_[id] = std::make_unique<Port>(id);
+  ports_[id]->allocatable = allocatable;
+  ports_[id]->pass_tags = pass_tags_by_default;
+  vlans_.add_port(id);
+  Event event;
+  event.kind = Event::Kind::port_added;
+  event.port = id;
+  events_.on_event(event);
+  return *ports_[id];
+}
+
+bool Switch::may_use(const Port& port, const Identity& who) const {
+  if (port.user_allowed == kNoUser && port.group_allowed == kNoGroup) return true;
+  if (who.uid == 0) return true;
+  if (port.user_allowed != kNoUser && who.uid == port.user_allowed) return true;
+  return port.group_allowed != kNoGroup && who.in_group(port.group_allowed);
+}
+
+std::optional<PortId> Switch::first_free(const PlugRequest& request) const {
+  const PortId last = std::min(request.range_last, ports_max_);
+  for (PortId id = std::max<PortId>(request.range_first, 1); id <= last; ++id) {
+    const Port* const port = ports_[id].get();
+    if (port == nullptr) return id;
+    if (!port->active() && port->allocatable && may_use(*port, request.traits.identity)) return id;
+  }
+  return std::nullopt;
+}
+
+Result<Port*> Switch::port_for(const PlugRequest& request) {
+  const Identity& who = request.traits.identity;
+  if (!request.port) {
+    const std::optional<PortId> id = first_free(request);
+    if (!id) {
+      return Error{ENOSPC, fmt::format("no free port among {} to {}; unplug something or raise the "
+                                       "number with -n or port/setnumports",
+                                       request.range_first,
+                                       std::min(request.range_last, ports_max_))};
+    }
+    return ports_[*id] != nullptr ? ports_[*id].get() : &make_port(*id, true);
+  }
+  const PortId id = *request.port;
+  if (id > ports_max_) return bad_port(id, ports_max_);
+  Port* const wanted = ports_[id].get();
+  if (wanted == nullptr) return &make_port(id, true);
+  if (wanted->active() && (who.uid == kNoUser || wanted->current_user != who.uid)) {
+    return Error{EADDRINUSE, fmt::format("port {} is in use by user {}", id,
+                                         static_cast<std::int32_t>(wanted->current_user))};
+  }
+  if (!wanted->active() && !may_use(*wanted, who)) {
+    return Error{EACCES, fmt::format("port {} is reserved (port/setuser, port/setgroup) and not "
+                                     "for user {}",
+                                     id, static_cast<std::int32_t>(who.uid))};
+  }
+  return wanted;
+}
+
+Plug& Switch::plug(Port& port, std::unique_ptr<Endpoint> endpoint, Plug::Traits traits) {
+  const bool first = !port.active();
+  if (first) port.current_user = traits.identity.uid;
+  Plug& plug = port.add_plug(std::make_unique<Plug>(port, std::move(endpoint), std::move(traits),
+                                                    port.queue_bytes_max));
+  if (first) {
+    vlans_.set_active(port.id(), true);
+    active_.insert(std::lower_bound(active_.begin(), active_.end(), port.id()), port.id());
+  }
+  Event event;
+  event.port = port.id();
+  event.endpoint_id = plug.traits().id;
+  event.kind = Event::Kind::endpoint_added;
+  events_.on_event(event);
+  if (!plug.traits().description.empty()) {
+    event.kind = Event::Kind::port_described;
+    event.text = plug.traits().description;
+    events_.on_event(event);
+  }
+  return plug;
+}
+
+void Switch::unplug(Plug& gone) {
+  Port& port = gone.port();
+  const std::unique_ptr<Plug> plug = port.take_plug(gone);
+  std::erase(backlogged_, &gone);
+  Event event;
+  event.port = port.id();
+  event.endpoint_id = gone.traits().id;
+  event.kind = Event::Kind::endpoint_removed;
+  events_.on_event(event);
+  if (port.active()) return;
+  vlans_.set_active(port.id(), false);
+  std::erase(active_, port.id());
+  port.current_user = kNoUser;
+  port.counters.drops.count(Drop::unplugged, port.pending.size());
+  port.counters.offered += port.pending.size();
+  pending_frames_ -= port.pending.size();
+  port.pending.clear();
+  event.kind = Event::Kind::port_emptied;
+  events_.on_event(event);
+  flush_macs_of(port.id());
+}
+
+Result<Port*> Switch::create_port(std::optional<PortId> id) {
+  if (!id) {
+    for (PortId free = 1; free <= ports_max_; ++free) {
+      if (ports_[free] == nullptr) return &make_port(free, false);
+    }
+    return Error{ENOSPC, "every port number is taken; raise the number with port/setnumports"};
+  }
+  if (*id > ports_max_) return bad_port(*id, ports_max_);
+  if (ports_[*id] != nullptr) return Error{EEXIST, fmt::format("port {} exists already", *id)};
+  return &make_port(*id, false);
+}
+
+Result<void> Switch::remove_port(PortId id) {
+  if (id > ports_max_) return bad_port(id, ports_max_);
+  if (ports_[id] == nullptr) return no_port(id);
+  if (ports_[id]->active()) {
+    return Error{EADDRINUSE, fmt::format("port {} has endpoints; close them with port/epclose", id)};
+  }
+  std::erase(dirty_, ports_[id].get());
+  ports_[id].reset();
+  vlans_.remove_port(id);
+  flush_macs_of(id);
+  return {};
+}
+
+Result<void> Switch::set_ports_max(std::int64_t count) {
+  if (count < 1 || count > kPortMax) {
+    return Error{EINVAL, fmt::format("the number of ports must be 1 to {}", kPortMax)};
+  }
+  for (std::size_t id = static_cast<std::size_t>(count) + 1; id < ports_.size(); ++id) {
+    if (ports_[id] != nullptr) {
+      return Error{EADDRINUSE, fmt::format("port {} exists; remove it first", id)};
+    }
+  }
+  ports_.resize(static_cast<std::size_t>(count) + 1);
+  ports_max_ = static_cast<PortId>(count);
+  return {};
+}
+
+Result<void> Switch::set_native_vlan(PortId id, VlanId vlan) {
+  if (id > ports_max_) return bad_port(id, ports_max_);
+  if (vlan > kVlanNone) return Error{EINVAL, fmt::format("{} is not a VLAN number", vlan)};
+  if (ports_[id] == nullptr) return no_port(id);
+  Result<void> done = vlans_.set_native(id, vlan);
+  if (done) flush_macs_of(id);
+  return done;
+}
+
+Result<void> Switch::remove_from_vlan(VlanId vlan, PortId id) {
+  if (id > ports_max_) return bad_port(id, ports_max_);
+  if (ports_[id] == nullptr) return no_port(id);
+  Result<void> done = vlans_.remove_tagged(vlan, id);
+  if (done) flush_macs_of(id);
+  return done;
+}
+
+void Switch::set_hub(bool hub) {
+  hub_ = hub;
+  if (hub) macs_.clear();
+}
+
+void Switch::flush_macs_of(PortId id) {
+  if (events_.wants_mac_events() && macs_.size_of(id) != 0) {
+    macs_.visit_from(0, now_s_, [&](const MacEntry& entry) {
+      if (entry.port != id) return true;
+      Event event;
+      event.kind = Event::Kind::mac_forgotten;
+      event.port = id;
+      event.mac = entry.mac;
+      event.vlan = entry.vlan;
+      events_.on_event(event);
+      return true;
+    });
+  }
+  macs_.flush_port(id);
+}
+
+bool Switch::sweep_macs(std::size_t budget) {
+  const bool tell = events_.wants_mac_events();
+  return macs_.sweep(now_s_, budget, [&](const MacEntry& entry) {
+    if (!tell) return;
+    Event event;
+    event.kind = Event::Kind::mac_forgotten;
+    event.port = entry.port;
+    event.mac = entry.mac;
+    event.vlan = entry.vlan;
+    events_.on_event(event);
+  });
+}
+
+void Switch::release_idle_queues() {
+  for (const PortId id : active_) {
+    for (const auto& plug : ports_[id]->plugs()) plug->queue().release_if_idle();
+  }
+}
+
+SwitchState Switch::state() const {
+  SwitchState state;
+  state.mac = mac_;
+  state.ports_max = ports_max_;
+  state.hub = hub_;
+  state.mac_expire_s = macs_.settings().expire_s;
+  state.mac_hold_s = macs_.settings().hold_s;
+  for (VlanId vlan = 1; vlan <= kVlanMax; ++vlan) {
+    if (vlans_.exists(vlan)) state.vlans.push_back(vlan);
+  }
+  for_each_port([&](const Port& port) {
+    PortConfiguration saved;
+    saved.id = port.id();
+    saved.native_vlan = vlans_.native(port.id());
+    saved.allocatable = port.allocatable;
+    saved.pass_tags = port.pass_tags;
+    saved.user_allowed = port.user_allowed;
+    saved.group_allowed = port.group_allowed;
+    saved.queue_bytes_max = port.queue_bytes_max;
+    if (vlans_.is_tagged(0, port.id())) saved.tagged_vlans.push_back(0);
+    for (const VlanId vlan : state.vlans) {
+      if (vlans_.is_tagged(vlan, port.id())) saved.tagged_vlans.push_back(vlan);
+    }
+    state.ports.push_back(std::move(saved));
+  });
+  return state;
+}
+
+Result<void> Switch::restore(const SwitchState& state) {
+  mac_ = state.mac;
+  if (Result<void> sized = set_ports_max(state.ports_max); !sized) return sized;
+  set_hub(state.hub);
+  macs_.settings().expire_s = state.mac_expire_s;
+  macs_.settings().hold_s = state.mac_hold_s;
+  for (const VlanId vlan : state.vlans) {
+    if (Result<void> made = vlans_.create(vlan); !made) return made;
+  }
+  for (const PortConfiguration& saved : state.ports) {
+    Result<Port*> made = create_port(saved.id);
+    if (!made) return made.error();
+    Port& port = *made.value();
+    port.allocatable = saved.allocatable;
+    port.pass_tags = saved.pass_tags;
+    port.user_allowed = saved.user_allowed;
+    port.group_allowed = saved.group_allowed;
+    port.queue_bytes_max = static_cast<std::size_t>(saved.queue_bytes_max);
+    if (Result<void> native = vlans_.set_native(saved.id, saved.native_vlan); !native) {
+      return native;
+    }
+    for (const VlanId vlan : saved.tagged_vlans) {
+      if (Result<void> added = vlans_.add_tagged(vlan, saved.id); !added) return added;
+    }
+  }
+  return {};
+}
+
+}  // namespace lanyard

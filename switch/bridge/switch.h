@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+//
+// One broadcast domain: ports, VLANs, the MAC table, and the decision what happens to a frame.
+//
+// The data side (forward.cpp) is a lane's inner loop and reads as the definition of a switch: admit,
+// learn, decide, emit. The control side (switch.cpp) is what commands and backends ask for. Both run
+// in the lane's thread; nothing here waits, opens files or knows sockets. Time is told by set_time().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "switch/base/result.h"
+#include "switch/base/time.h"
+#include "switch/bridge/event.h"
+#include "switch/bridge/mac_table.h"
+#include "switch/bridge/port.h"
+#include "switch/bridge/switch_state.h"
+#include "switch/bridge/vlan_table.h"
+
+namespace lanyard {
+
+// What happens to an admitted frame. Pure data: the console can ask for it without a frame moving.
+struct Decision {
+  enum class Kind : std::uint8_t { drop, one, flood };
+  Kind kind = Kind::drop;
+  Drop why = Drop::none;        // of a drop
+  PortId port = kPortNone;      // of one
+};
+
+// What a client or a configuration asks for when it wants to be plugged in.
+struct PlugRequest {
+  std::optional<PortId> port;       // nullopt: the first free one
+  PortId range_first = 1;           // of "the first free one"
+  PortId range_last = kPortMax;
+  Plug::Traits traits;
+};
+
+class Switch {
+ public:
+  struct Settings {
+    MacAddress mac;  // the switch's own address, as the console shows it
+    PortId ports_max = 32;
+    std::uint64_t hash_secret = 1;
+    std::size_t mac_entries_max = MacTable::kDefaultEntries;
+  };
+
+  Switch(const Settings& settings, FramePool& pool, EventSink& events);
+  Switch(const Switch&) = delete;
+  Switch& operator=(const Switch&) = delete;
+
+  // ---- data side (forward.cpp) ----
+
+  // The time of everything that follows, until it is told again.
+  void set_time(Time now) { now_s_ = whole_seconds(now); }
+  std::uint32_t now_s() const { return now_s_; }
+
+  // Takes all frames of the batch: each is delivered to pending output or dropped by name.
+  void forward(Port& in, FrameBatch& batch);
+  // Sends what ports have pending. Returns the plugs that now have a backlog nobody waits for.
+  std::vector<Plug*>& flush();
+  bool has_pending() const { return pending_frames_ != 0; }
+  std::size_t pending_frames() const { return pending_frames_; }
+
+  // Where a frame from port `in` to `destination` would go, in the VLAN of `plan`. Pure.
+  Decision decide(PortId in, const VlanPlan& plan, MacAddress destination, VlanId vlan) const;
+
+  // ---- control side (switch.cpp) ----
+
+  // The port a request may have, created when it does not exist. EADDRINUSE: somebody else's;
+  // EACCES: not for this user; ENOSPC: none free; EINVAL: no such number.
+  Result<Port*> port_for(const PlugRequest& request);
+  Plug& plug(Port& port, std::unique_ptr<Endpoint> endpoint, Plug::Traits traits);
+  // Takes the plug out and destroys it; the last one of a port takes its MAC entries along.
+  void unplug(Plug& plug);
+
+  Result<Port*> create_port(std::optional<PortId> id);  // not allocatable; nullopt: first free
+  Result<void> remove_port(PortId id);
+  Port* port(PortId id) const { return id < ports_.size() ? ports_[id].get() : nullptr; }
+  PortId ports_max() const { return ports_max_; }
+  Result<void> set_ports_max(std::int64_t count);
+  template <typename Function>
+  void for_each_port(Function&& function) const {
+    for (const auto& port : ports_) {
+      if (port != nullptr) function(*port);
+    }
+  }
+
+  Result<void> set_native_vlan(PortId port, VlanId vlan);
+  Result<void> remove_from_vlan(VlanId vlan, PortId port);
+  void set_hub(bool hub);
+  bool is_hub() const { return hub_; }
+
+  // One slice of MAC ageing; true when the sweep is complete.
+  bool sweep_macs(std::size_t budget);
+  void flush_macs_of(PortId port);
+  // Gives idle queue memory back.
+  void release_idle_queues();
+
+  // What ports are born with (Port::pass_tags).
+  bool pass_tags_by_default = false;
+
+  VlanTable& vlans() { return vlans_; }
+  const VlanTable& vlans() const { return vlans_; }
+  MacTable& macs() { return macs_; }
+  const MacTable& macs() const { return macs_; }
+  EventSink& events() { return events_; }
+  MacAddress mac() const { return mac_; }
+
+  // All that was configured, as a value, and back: a successor starts from it.
+  SwitchState state() const;
+  Result<void> restore(const SwitchState& state);  // into a switch that has no ports yet
+
+ private:
+  Drop admit(const Port& in, Frame& frame) const;
+  Drop admit_tagged(const Port& in, Frame& frame) const;
+  void learn(PortId in, const VlanPlan& plan, MacAddress source, VlanId vlan);
+  void report_learned(const MacTable::LearnResult& learned, MacAddress mac, VlanId vlan, PortId in);
+  bool flood(PortId in, const VlanPlan& plan, const FrameRef& frame);
+  void forward_hub(Port& in, FrameBatch& batch);
+  void emit(Port& out, bool tagged, FrameRef frame);
+  void flush_port(Port& port);
+
+  Port& make_port(PortId id, bool allocatable);
+  bool may_use(const Port& port, const Identity& who) const;
+  std::optional<PortId> first_free(const PlugRequest& request) const;
+
+  FramePool& pool_;
+  EventSink& events_;
+  MacAddress mac_;
+  PortId ports_max_;
+  bool hub_ = false;
+  std::uint32_t now_s_ = 0;
+  std::vector<std::unique_ptr<Port>> ports_;  // by number; null: does not exist
+  VlanTable vlans_;
+  MacTable macs_;
+  std::vector<Port*> dirty_;
+  std::vector<Plug*> backlogged_;
+  std::vector<PortId> active_;  // ascending; what a hub floods to
+  std::size_t pending_frames_ = 0;
+};
+
+}  // namespace lanyard

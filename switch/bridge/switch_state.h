@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+//
+// What was configured in a switch, as a value that can be compared, copied and given to a successor
+// process. Learned addresses and counters are not part of it: they can be had again.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "switch/bridge/port_set.h"
+#include "switch/frame/ethernet.h"
+
+namespace lanyard {
+
+struct PortConfiguration {
+  PortId id = 0;
+  VlanId native_vlan = 0;
+  std::vector<VlanId> tagged_vlans;
+  bool allocatable = true;
+  bool pass_tags = false;
+  uid_t user_allowed = static_cast<uid_t>(-1);
+  gid_t group_allowed = static_cast<gid_t>(-1);
+  std::uint64_t queue_bytes_max = 0;
+
+  friend bool operator==(const PortConfiguration&, const PortConfiguration&) = default;
+};
+
+struct SwitchState {
+  MacAddress mac;
+  PortId ports_max = 32;
+  bool hub = false;
+  std::uint32_t mac_expire_s = 100;
+  std::uint32_t mac_hold_s = 3;
+  std::vector<VlanId> vlans;  // without VLAN 0
+  std::vector<PortConfiguration> ports;
+
+  friend bool operator==(const SwitchState&, const SwitchState&) = default;
+};
+
+}  // namespace lanyard

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+//
+// Commands about the switch as a whole, the console itself, scripts and debug streams.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "switch/base/fd.h"
+#include "switch/control/banner.h"
+#include "switch/control/command.h"
+
+namespace lanyard {
+namespace {
+
+constexpr std::string_view kMenu = "============";
+constexpr int kScriptDepthMax = 8;
+constexpr std::size_t kScriptBytesMax = std::size_t{1} << 20;
+
+Result<void> ds_showinfo(CommandContext& context, Args&, Reply& reply) {
+  reply.line("ctl dir {}", context.info.control_directory);
+  reply.line("std mode {:04o}", context.info.control_mode);
+  return {};
+}
+
+Result<void> help(CommandContext& context, Args& args, Reply& reply) {
+  const auto row = [&](std::string_view path, std::string_view synopsis, std::string_view text) {
+    reply.line("{:<18} {:<15} {}", path, synopsis, text);
+  };
+  row("COMMAND PATH", "SYNTAX", "HELP");
+  row("------------", "--------------", "------------");
+  for (const Command& command : context.table.rows()) {
+    if (command.path.starts_with(args.rest())) row(command.path, command.synopsis, command.help);
+  }
+  return {};
+}
+
+// In a script, and on a console that is the terminal the switch runs in, these have no effect.
+Result<void> logout(CommandContext& context, Args&, Reply&) {
+  if (context.conversation != nullptr && context.script_depth == 0) context.conversation->end();
+  return {};
+}
+
+Result<void> shutdown(CommandContext& context, Args&, Reply&) {
+  if (context.conversation == nullptr || context.script_depth != 0) return {};
+  context.log.notice("Shutdown from mgmt command");
+  context.conversation->end();
+  context.lane.loop().stop();
+  return {};
+}
+
+Result<void> showinfo(CommandContext& context, Args&, Reply& reply) {
+  const DaemonInfo& info = context.info;
+  reply.text() += kBanner;
+  reply.line("");
+  reply.line("pid {} MAC {} uptime {}", ::getpid(), context.bridge.mac().text(),
+             whole_seconds(context.lane.loop().now() - info.started));
+  if (!info.console_path.empty()) {
+    reply.line("mgmt {} perm {:04o}", info.console_path, info.console_mode);
+  }
+  return {};
+}
+
+// The whole of a script. Only regular files: opening a FIFO would wait for somebody to write.
+Result<std::string> read_script(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0) {
+    return Error{errno, fmt::format("{}: {}", printable(path), std::strerror(errno))};
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return Error{EINVAL, fmt::format("{} is not a regular file", printable(path))};
+  }
+  std::string text;
+  std::array<char, 4096> chunk{};
+  ssize_t count = 0;
+  while ((count = ::read(fd.get(), chunk.data(), chunk.size())) > 0) {
+    text.append(chunk.data(), static_cast<std::size_t>(count));
+    if (text.size() > kScriptBytesMax) {
+      return Error{EFBIG, fmt::format("{} is longer than {} bytes", printable(path),
+                                      kScriptBytesMax)};
+    }
+  }
+  return text;
+}
+
+void run_script_line(CommandContext& context, std::string_view path, std::string_view line,
+                     Reply& into) {
+  into.line("vde[{}]: {}", path, line);
+  Reply reply;
+  const CommandTable::Outcome outcome = context.table.run(context, line, reply);
+  reply.finish();
+  if (outcome.has_data) {
+    into.text() += kDataStart;
+    into.text() += reply.text();
+    into.text() += kDataEnd;
+  } else {
+    into.text() += reply.text();
+  }
+  into.text() += status_line(outcome.result);
+}
+
+Result<void> load(CommandContext& context, Args& args, Reply& reply) {
+  if (context.conversation == nullptr) return Error{EBADF, "load works on a console only"};
+  if (context.script_depth >= kScriptDepthMax) {
+    return Error{ELOOP, fmt::format("scripts may load scripts {} deep; does one load itself?",
+                                    kScriptDepthMax)};
+  }
+  const std::string path(args.rest());
+  Result<std::string> script = read_script(path);
+  if (!script) return script.error();
+  std::string_view rest = script.value();
+  ++context.script_depth;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = trim(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (!line.empty() && line.front() != '#') run_script_line(context, path, line, reply);
+  }
+  --context.script_depth;
+  return {};
+}
+
+Result<void> debug_list(CommandContext& context, Args& args, Reply& reply) {
+  if (context.conversation == nullptr) return Error{EBADF, "debug works on a console only"};
+  reply.line("{:<22} {:<3} {:<6} {}", "CATEGORY", "TAG", "STATUS", "HELP");
+  reply.line("{:<22} {:<3} {:<6} {}", "------------", "---", "------", "----");
+  const auto categories = debug_categories();
+  bool any = false;
+  for (std::size_t i = 0; i < categories.size(); ++i) {
+    if (!categories[i].path.starts_with(args.rest())) continue;
+    any = true;
+    reply.line("{:<22} {:03o} {:<6} {}", categories[i].path, categories[i].tag,
+               context.conversation->debug_categories().test(i) ? "ON" : "OFF",
+               categories[i].help);
+  }
+  if (!any) return Error{ENOENT, "no such category"};
+  return {};
+}
+
+// Switches every category below a path; `unchanged` is the error when all were so already.
+Result<void> set_debug(CommandContext& context, std::string_view prefix, bool on, int unchanged) {
+  if (context.conversation == nullptr) return Error{EBADF, "debug works on a console only"};
+  DebugCategories& wanted = context.conversation->debug_categories();
+  const auto categories = debug_categories();
+  bool any = false;
+  bool changed = false;
+  for (std::size_t i = 0; i < categories.size(); ++i) {
+    if (!categories[i].path.starts_with(prefix)) continue;
+    any = true;
+    changed = changed || wanted.test(i) != on;
+    wanted.set(i, on);
+  }
+  if (!any) return Error{EINVAL, "no such category"};
+  if (!changed) return Error{unchanged, on ? "enabled already" : "not enabled"};
+  return {};
+}
+
+Result<void> debug_add(CommandContext& context, Args& args, Reply&) {
+  return set_debug(context, args.rest(), true, EEXIST);
+}
+
+Result<void> debug_del(CommandContext& context, Args& args, Reply&) {
+  return set_debug(context, args.rest(), false, ENOENT);
+}
+
+}  // namespace
+
+void add_system_commands(CommandTable& table) {
+  constexpr bool kData = true;
+  table.add({"ds", kMenu, "DATA SOCKET MENU"});
+  table.add({"ds/showinfo", "", "show ds info", kData, ds_showinfo});
+  table.add({"help", "[arg]", "Help (limited to arg when specified)", kData, help});
+  table.add({"logout", "", "logout from this mgmt terminal", false, logout});
+  table.add({"shutdown", "", "shutdown of the switch", false, shutdown});
+  table.add({"showinfo", "", "show switch version and info", kData, showinfo});
+  table.add({"load", "path", "load a configuration script", false, load});
+  table.add({"debug", kMenu, "DEBUG MENU"});
+  table.add({"debug/list", "", "list debug categories", kData, debug_list});
+  table.add({"debug/add", "dbgpath", "enable debug info for a given category", false, debug_add});
+  table.add({"debug/del", "dbgpath", "disable debug info for a given category", false, debug_del});
+}
+
+}  // namespace lanyard

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#include "switch/control/debug_hub.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "switch/base/text.h"
+
+namespace lanyard {
+namespace {
+
+constexpr std::array<DebugCategory, kDebugCategories> kCategories{{
+    {"hash/+", 011, "hash: new element"},
+    {"hash/-", 012, "hash: discarded element"},
+    {"fstp/status", 044, "fstp: status change"},
+    {"fstp/root", 045, "fstp: rootswitch/port change"},
+    {"fstp/+", 041, "fstp: port becomes active"},
+    {"fstp/-", 042, "fstp: port becomes inactive"},
+    {"port/+", 021, "new port"},
+    {"port/-", 022, "closed port"},
+    {"port/descr", 023, "set port description"},
+    {"port/ep/+", 031, "new endpoint"},
+    {"port/ep/-", 032, "closed endpoint"},
+}};
+
+std::size_t category_at(std::string_view path) {
+  const auto at = std::find_if(kCategories.begin(), kCategories.end(),
+                               [&](const DebugCategory& c) { return c.path == path; });
+  return static_cast<std::size_t>(at - kCategories.begin());
+}
+
+std::string mac_text(const Event& event) {
+  return fmt::format("{} VLAN {:02x}:{:02x} Port {}", event.mac.text(), event.vlan >> 8,
+                     event.vlan & 0xff, event.port);
+}
+
+std::string endpoint_text(const Event& event) {
+  return fmt::format("Port {:02} FD {:02}", event.port, event.endpoint_id);
+}
+
+struct Line {
+  std::size_t category;
+  std::string text;
+};
+
+std::optional<Line> line_of(const Event& event) {
+  using Kind = Event::Kind;
+  switch (event.kind) {
+    case Kind::mac_learned: return Line{category_at("hash/+"), mac_text(event)};
+    case Kind::mac_forgotten: return Line{category_at("hash/-"), mac_text(event)};
+    case Kind::port_added: return Line{category_at("port/+"), fmt::format("{:02}", event.port)};
+    case Kind::port_emptied: return Line{category_at("port/-"), fmt::format("{:02}", event.port)};
+    case Kind::port_described:
+      return Line{category_at("port/descr"), fmt::format("{} -> \"{}\"", endpoint_text(event),
+                                                         printable(event.text))};
+    case Kind::endpoint_added: return Line{category_at("port/ep/+"), endpoint_text(event)};
+    case Kind::endpoint_removed: return Line{category_at("port/ep/-"), endpoint_text(event)};
+    case Kind::mac_moved: break;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::span<const DebugCategory> debug_categories() { return kCategories; }
+
+void DebugHub::on_event(const Event& event) {
+  if (event.kind == Event::Kind::mac_moved) return log_move(event);
+  if (listeners_.empty()) return;
+  const std::optional<Line> line = line_of(event);
+  if (!line) return;
+  const DebugCategory& category = kCategories[line->category];
+  const std::string text =
+      fmt::format("3{:03o} {} {}\n", category.tag, category.path, line->text);
+  for (DebugListener* listener : listeners_) {
+    if (listener->wanted().test(line->category)) listener->notify(text);
+  }
+}
+
+void DebugHub::log_move(const Event& event) {
+  if (!moves_.allow(loop_.now())) return;
+  std::string line = fmt::format("MAC {} moved from port {} to port {}", event.mac.text(),
+                                 event.port, event.other);
+  // Two QEMU guests started without mac= have the same address.
+  constexpr std::uint64_t kQemuFirst = 0x525400123456;
+  constexpr std::uint64_t kQemuNics = 8;
+  const std::uint64_t number = event.mac.number();
+  if (number >= kQemuFirst && number < kQemuFirst + kQemuNics) {
+    line += " (QEMU's default address: give every guest its own with -device ...,mac=)";
+  }
+  if (const std::uint64_t held = moves_.take_suppressed(); held != 0) {
+    append(line, " (and {} more moves)", held);
+  }
+  log_.notice("{}", line);
+}
+
+void DebugHub::remove(DebugListener& listener) {
+  std::erase(listeners_, &listener);
+  refresh();
+}
+
+void DebugHub::refresh() {
+  mac_listeners_ = std::any_of(listeners_.begin(), listeners_.end(), [](const auto* listener) {
+    return listener->wanted().test(category_at("hash/+")) ||
+           listener->wanted().test(category_at("hash/-"));
+  });
+}
+
+}  // namespace lanyard

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+#include "switch/daemon/daemon.h"
+
+#include <grp.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+
+namespace lanyard {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitNoSocket = 255;
+
+std::uint64_t random_number() {
+  std::uint64_t number = 0;
+  while (::getrandom(&number, sizeof number, 0) != sizeof number) {
+  }
+  return number;
+}
+
+// 00:ff and four random bytes, as vde_switch makes them.
+MacAddress random_mac() {
+  MacAddress mac = MacAddress::from_number(random_number());
+  mac.bytes[0] = 0x00;
+  mac.bytes[1] = 0xff;
+  return mac;
+}
+
+// Two descriptors a client: the default of 1,024 is soon used up, and the hard limit is ours to use.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+bool is_readable(const std::string& path) { return ::access(path.c_str(), R_OK) == 0; }
+
+std::string absolute(const std::string& path) {
+  if (path.empty() || path.front() == '/') return path;
+  std::array<char, PATH_MAX> here{};
+  if (::getcwd(here.data(), here.size()) == nullptr) return path;
+  return fmt::format("{}/{}", here.data(), path);
+}
+
+}  // namespace
+
+Daemon::Daemon(DaemonOptions options, DaemonLog& log) : options_(std::move(options)), log_(log) {
+  register_builtin_backends(backends_);
+  add_all_commands(commands_);
+}
+
+Daemon::~Daemon() {
+  console_.reset();
+  if (lane_ != nullptr) lane_->close_all();
+}
+
+std::optional<int> Daemon::start() {
+  raise_descriptor_limit();
+  Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
+  if (!loop) {
+    log_.error("{}", loop.error().text);
+    return kExitFailure;
+  }
+  loop_ = loop.take();
+  hub_ = std::make_unique<DebugHub>(*loop_, log_);
+  Switch::Settings settings;
+  settings.mac = options_.mac.value_or(random_mac());
+  settings.ports_max = static_cast<PortId>(options_.ports);
+  settings.hash_secret = random_number();
+  switch_ = std::make_unique<Switch>(settings, pool_, *hub_);
+  switch_->set_hub(options_.hub);
+  switch_->pass_tags_by_default = options_.pass_tags;
+  switch_->macs().settings().shown_buckets = options_.hash_size;
+  lane_ = std::make_unique<Lane>(*switch_, pool_, *loop_, log_);
+  info_.started = loop_->now();
+  for (const std::string& warning : options_.warnings) log_.warning("{}", warning);
+  if (options_.fstp) log_.warning("-F: the spanning tree is not part of this version; ignored");
+
+  if (Result<void> watched = watch_signals(); !watched) {
+    log_.error("{}", watched.error().text);
+    return kExitFailure;
+  }
+  if (const auto code = open_directory()) return code;
+  if (const auto code = write_pid_file()) return code;
+  if (const auto code = open_console()) return code;
+  open_taps_and_plugs();
+  run_rc_file();
+  return std::nullopt;
+}
+
+std::optional<int> Daemon::open_directory() {
+  if (options_.directory.empty()) {
+    options_.directory = ::geteuid() == 0 ? "/var/run/vde.ctl" : "/tmp/vde.ctl";
+  }
+  BackendOptions vde("vde", options_.directory);
+  if (options_.mode) vde.set("mode", *options_.mode);
+  if (options_.directory_mode) vde.set("dirmode", *options_.directory_mode);
+  if (options_.group) vde.set("group", *options_.group);
+  vde.set("mgmtmode", fmt::format("{:o}", options_.console_mode));
+  if (options_.console_group) vde.set("mgmtgroup", *options_.console_group);
+  for (const std::string& group : options_.port_groups) vde.set("portgroup", group);
+  if (Result<void> opened = backends_.open(vde, *lane_); !opened) {
+    log_.error("{}", opened.error().text);
+    // A wrong group or port group is a usage error, a path that does not resolve is told apart too.
+    const int code = opened.error().code;
+    return code == EINVAL || code == ELOOP ? kExitFailure : kExitNoSocket;
+  }
+  const std::unique_ptr<char, decltype(&std::free)> real(
+      ::realpath(options_.directory.c_str(), nullptr), &std::free);
+  info_.control_directory = real != nullptr ? real.get() : options_.directory;
+  info_.control_mode = 0600;
+  if (options_.mode) {
+    info_.control_mode = *parse_mode(*options_.mode);
+  } else if (options_.directory_mode) {
+    info_.control_mode = *parse_mode(*options_.directory_mode) & 0666U;
+  }
+  return std::nullopt;
+}
+
+std::optional<int> Daemon::write_pid_file() {
+  if (options_.pid_file.empty()) return std::nullopt;
+  Result<PidFile> file = PidFile::create(options_.pid_file);
+  if (!file) {
+    log_.error("{}", file.error().text);
+    return kExitFailure;
+  }
+  pid_file_.emplace(file.take());
+  return std::nullopt;
+}
+
+std::optional<int> Daemon::open_console() {
+  console_ = std::make_unique<Console>(
+      Console::Context{*switch_, *lane_, backends_, commands_, info_, *hub_, log_});
+  if (!options_.console_path.empty()) {
+    SocketAccess access{options_.console_mode, kNoUser, kNoGroup};
+    if (options_.console_group) {
+      const group* const found = ::getgrnam(options_.console_group->c_str());
+      if (found == nullptr) {
+        log_.error("No such group '{}'", *options_.console_group);
+        return kExitFailure;
+      }
+      access.group = found->gr_gid;
+    }
+    const std::string path = absolute(options_.console_path);
+    if (Result<void> opened = console_->listen(path, access); !opened) {
+      // vde_switch goes on without a console, and so do scripts that start a second switch.
+      log_.error("mgmt bind {}: {}", path, std::strerror(opened.error().code));
+    } else {
+      info_.console_path = path;
+      info_.console_mode = options_.console_mode;
+    }
+  }
+  if (!options_.daemon && !options_.no_stdin) {
+    Result<void> opened = console_->open_terminal([this] {
+      log_.notice("EOF on stdin, cleaning up and exiting");
+      loop_->stop();
+    });
+    if (!opened) log_.warning("no console on standard input: {}", opened.error().text);
+  }
+  return std::nullopt;
+}
+
+void Daemon::open_taps_and_plugs() {
+  for (const std::string& tap : options_.taps) {
+    if (Result<void> opened = backends_.open(BackendOptions("tap", tap), *lane_); !opened) {
+      log_.error("ERROR OPENING tap interface: {}", opened.error().text);
+    }
+  }
+  for (const std::string& url : options_.plugs) {
+    const Result<BackendOptions> parsed = BackendOptions::parse(url);
+    const Result<void> opened =
+        parsed ? backends_.open(parsed.value(), *lane_) : Result<void>(parsed.error());
+    if (!opened) log_.error("--plug {}: {}", printable(url), opened.error().text);
+  }
+}
+
+void Daemon::run_rc_file() {
+  if (!options_.rc_file.empty()) {
+    if (!console_->run_file(options_.rc_file)) {
+      log_.warning("rc file '{}': {}", options_.rc_file, std::strerror(errno));
+    }
+    return;
+  }
+  const char* const home = ::getenv("HOME");
+  const std::string own = home != nullptr ? fmt::format("{}/.vde2/vde_switch.rc", home) : "";
+  const std::string everybody = "/etc/vde2/vde_switch.rc";
+  const std::string& path = !own.empty() && is_readable(own) ? own : everybody;
+  if (is_readable(path)) console_->run_file(path);
+}
+
+Result<void> Daemon::watch_signals() {
+  for (const int ignored : {SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGPROF, SIGVTALRM, SIGIO, SIGPWR,
+                            SIGSTKFLT}) {
+    ::signal(ignored, SIG_IGN);
+  }
+  sigset_t handled;
+  ::sigemptyset(&handled);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&handled, number);
+  ::sigprocmask(SIG_BLOCK, &handled, nullptr);
+  signals_.reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return Error{errno, fmt::format("signalfd: {}", std::strerror(errno))};
+  Result<EventLoop::Watch> watch =
+      loop_->watch(signals_.get(), EPOLLIN, [this](std::uint32_t) { on_signal(); });
+  if (!watch) return watch.error();
+  signal_watch_ = watch.take();
+  return {};
+}
+
+void Daemon::on_signal() {
+  signalfd_siginfo info{};
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    const int number = static_cast<int>(info.ssi_signo);
+    if (number == SIGHUP) continue;
+    log_.notice("Caught signal {}, cleaning up and exiting", number);
+    if (number == SIGINT) fatal_signal_ = number;
+    loop_->stop();
+  }
+}
+
+int Daemon::run() {
+  lane_->run();
+  console_->flush();
+  return 0;
+}
+
+}  // namespace lanyard

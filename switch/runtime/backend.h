@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+//
+// Kinds of endpoints by name. A backend is one row: what it is called, how it is written, what it
+// does, and the function that opens it. The list of rows is backend/builtin.cpp, called once by
+// main: no static constructors, so the order is visible and tests choose their own list.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "switch/base/result.h"
+#include "switch/runtime/patchbay.h"
+
+namespace lanyard {
+
+// KIND://TARGET?KEY=VALUE&KEY=VALUE. A value; the target is not decoded.
+class BackendOptions {
+ public:
+  static Result<BackendOptions> parse(std::string_view url);
+  BackendOptions(std::string kind, std::string target)
+      : kind_(std::move(kind)), target_(std::move(target)) {}
+
+  const std::string& kind() const { return kind_; }
+  const std::string& target() const { return target_; }
+  void set(std::string key, std::string value) {
+    values_.emplace_back(std::move(key), std::move(value));
+  }
+  // The last value given for `key`; nullptr when there is none.
+  const std::string* find(std::string_view key) const;
+  std::vector<std::string> all(std::string_view key) const;
+  // An error that names the first key not among `known`.
+  Result<void> check_keys(std::initializer_list<std::string_view> known) const;
+
+ private:
+  std::string kind_;
+  std::string target_;
+  std::vector<std::pair<std::string, std::string>> values_;
+};
+
+struct Backend {
+  std::string_view kind;      // "tap"
+  std::string_view synopsis;  // "tap://NAME?port=N"
+  std::string_view help;
+  Result<void> (*open)(const BackendOptions& options, Patchbay& patchbay);
+};
+
+class BackendRegistry {
+ public:
+  void add(const Backend& backend) { rows_.push_back(backend); }
+  const Backend* find(std::string_view kind) const;
+  const std::vector<Backend>& rows() const { return rows_; }
+  // Finds the kind and opens it; ENOENT names the kinds there are.
+  Result<void> open(const BackendOptions& options, Patchbay& patchbay) const;
+
+ private:
+  std::vector<Backend> rows_;
+};
+
+// backend/builtin.cpp: the only thing of backend/ that switch/ knows.
+void register_builtin_backends(BackendRegistry& registry);
+
+}  // namespace lanyard

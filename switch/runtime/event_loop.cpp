@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+#include "switch/runtime/event_loop.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "switch/base/text.h"
+
+namespace lanyard {
+
+EventLoop::Watch& EventLoop::Watch::operator=(Watch&& other) noexcept {
+  if (this != &other) {
+    reset();
+    loop_ = std::exchange(other.loop_, nullptr);
+    slot_ = other.slot_;
+  }
+  return *this;
+}
+
+void EventLoop::Watch::reset() {
+  if (loop_ != nullptr) std::exchange(loop_, nullptr)->remove(slot_);
+}
+
+void EventLoop::Watch::set_events(std::uint32_t epoll_events) {
+  if (loop_ == nullptr) return;
+  Slot& slot = *loop_->slots_[slot_];
+  if (slot.events == epoll_events) return;
+  slot.events = epoll_events;
+  if (slot.always_ready) return;
+  epoll_event event{};
+  event.events = epoll_events;
+  event.data.u64 = tag(slot_, slot.generation);
+  // Modifying a registered descriptor cannot fail but for lack of kernel memory, and then the old
+  // interest simply stays.
+  ::epoll_ctl(loop_->epoll_.get(), EPOLL_CTL_MOD, slot.fd, &event);
+}
+
+EventLoop::Timer& EventLoop::Timer::operator=(Timer&& other) noexcept {
+  if (this != &other) {
+    reset();
+    loop_ = std::exchange(other.loop_, nullptr);
+    id_ = other.id_;
+  }
+  return *this;
+}
+
+void EventLoop::Timer::reset() {
+  if (loop_ == nullptr) return;
+  const auto at = loop_->alarm_times_.find(id_);
+  if (at != loop_->alarm_times_.end()) {
+    loop_->alarms_.erase({at->second, id_});
+    loop_->alarm_times_.erase(at);
+  }
+  loop_ = nullptr;
+}
+
+Result<std::unique_ptr<EventLoop>> EventLoop::create() {
+  UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) return Error{errno, fmt::format("epoll_create1: {}", std::strerror(errno))};
+  return std::unique_ptr<EventLoop>(new EventLoop(std::move(epoll)));
+}
+
+Result<EventLoop::Watch> EventLoop::watch(int fd, std::uint32_t epoll_events, Ready ready) {
+  std::uint32_t index = 0;
+  if (free_slots_.empty()) {
+    index = static_cast<std::uint32_t>(slots_.size());
+    slots_.push_back(std::make_unique<Slot>());
+  } else {
+    index = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  Slot& slot = *slots_[index];
+  slot.fd = fd;
+  slot.events = epoll_events;
+  slot.live = true;
+  slot.always_ready = false;
+  slot.ready = std::move(ready);
+  epoll_event event{};
+  event.events = epoll_events;
+  event.data.u64 = tag(index, slot.generation);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    if (errno != EPERM) {
+      const int code = errno;
+      slot.live = false;
+      slot.ready = nullptr;
+      free_slots_.push_back(index);
+      return Error{code, fmt::format("epoll_ctl: {}", std::strerror(code))};
+    }
+    slot.always_ready = true;
+    ++always_ready_;
+  }
+  Watch watch;
+  watch.loop_ = this;
+  watch.slot_ = index;
+  return watch;
+}
+
+EventLoop::Timer EventLoop::after(Duration delay, Expired expired) {
+  return arm(delay, Duration{0}, std::move(expired));
+}
+
+EventLoop::Timer EventLoop::every(Duration period, Expired expired) {
+  return arm(period, period, std::move(expired));
+}
+
+EventLoop::Timer EventLoop::arm(Duration delay, Duration period, Expired expired) {
+  const std::uint64_t id = next_alarm_++;
+  const Time due = now_ + delay;
+  alarms_[{due, id}] = Alarm{period, std::move(expired)};
+  alarm_times_[id] = due;
+  Timer timer;
+  timer.loop_ = this;
+  timer.id_ = id;
+  return timer;
+}
+
+int EventLoop::wait(std::vector<epoll_event>& events, bool poll_only) {
+  timespec limit{};
+  timespec* timeout = &limit;
+  if (!poll_only && always_ready_ == 0) {
+    if (alarms_.empty()) {
+      timeout = nullptr;
+    } else {
+      const Duration left = std::max(alarms_.begin()->first.first - monotonic_now(), Duration{0});
+      limit.tv_sec = left.count() / 1'000'000'000;
+      limit.tv_nsec = left.count() % 1'000'000'000;
+    }
+  }
+  return ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout,
+                        nullptr);
+}
+
+void EventLoop::run_once(bool poll_only) {
+  const int count = wait(fetched_, poll_only);
+  now_ = monotonic_now();
+  if (count > 0) dispatch(fetched_, static_cast<std::size_t>(count));
+  if (always_ready_ != 0) {
+    // By index: callbacks may add slots.
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      Slot& slot = *slots_[i];
+      if (slot.live && slot.always_ready && (slot.events & (EPOLLIN | EPOLLOUT)) != 0) {
+        slot.ready(slot.events & (EPOLLIN | EPOLLOUT));
+      }
+    }
+  }
+  expire();
+  sweep();
+}
+
+void EventLoop::dispatch(const std::vector<epoll_event>& events, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto index = static_cast<std::uint32_t>(events[i].data.u64);
+    const auto generation = static_cast<std::uint32_t>(events[i].data.u64 >> 32);
+    Slot& slot = *slots_[index];
+    if (slot.live && slot.generation == generation) slot.ready(events[i].events);
+  }
+}
+
+void EventLoop::expire() {
+  while (!alarms_.empty() && alarms_.begin()->first.first <= now_) {
+    const auto [due, id] = alarms_.begin()->first;
+    Alarm alarm = std::move(alarms_.begin()->second);
+    alarms_.erase(alarms_.begin());
+    if (alarm.period.count() == 0) {
+      alarm_times_.erase(id);
+      alarm.expired();
+      continue;
+    }
+    // A period that was missed while the machine slept is not made up for.
+    const Time next = std::max(due + alarm.period, now_ + Duration{1});
+    alarm_times_[id] = next;
+    const Expired expired = alarm.expired;
+    alarms_[{next, id}] = std::move(alarm);
+    expired();
+  }
+}
+
+void EventLoop::remove(std::uint32_t index) {
+  Slot& slot = *slots_[index];
+  if (slot.always_ready) {
+    --always_ready_;
+  } else {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, slot.fd, nullptr);
+  }
+  slot.live = false;
+  slot.always_ready = false;
+  removed_.push_back(index);
+}
+
+// The callbacks of removed slots end here, where none of them can be running.
+void EventLoop::sweep() {
+  for (const std::uint32_t index : std::exchange(removed_, {})) {
+    Slot& slot = *slots_[index];
+    ++slot.generation;
+    slot.ready = nullptr;
+    free_slots_.push_back(index);
+  }
+}
+
+}  // namespace lanyard

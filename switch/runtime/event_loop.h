@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+//
+// One thread's epoll loop: descriptors, timers, and the clock of everything that runs in it.
+//
+// What makes it hard: a callback may remove any watch or timer, its own included, while events for
+// it are already fetched. So removal only marks; slots are reused after the round, and an event
+// carries the generation of the slot it was armed for. Descriptors that epoll refuses (regular
+// files, /dev/null) are treated as always readable, as poll(2) would say. One thread.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "switch/base/fd.h"
+#include "switch/base/result.h"
+#include "switch/base/time.h"
+
+namespace lanyard {
+
+class EventLoop {
+ public:
+  using Ready = std::function<void(std::uint32_t epoll_events)>;
+  using Expired = std::function<void()>;
+
+  // Ends the watching of a descriptor when destroyed. The descriptor must still be open then.
+  class Watch {
+   public:
+    Watch() = default;
+    Watch(Watch&& other) noexcept { *this = std::move(other); }
+    Watch& operator=(Watch&& other) noexcept;
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+    ~Watch() { reset(); }
+    void reset();
+    void set_events(std::uint32_t epoll_events);
+    explicit operator bool() const { return loop_ != nullptr; }
+
+   private:
+    friend class EventLoop;
+    EventLoop* loop_ = nullptr;
+    std::uint32_t slot_ = 0;
+  };
+
+  class Timer {
+   public:
+    Timer() = default;
+    Timer(Timer&& other) noexcept { *this = std::move(other); }
+    Timer& operator=(Timer&& other) noexcept;
+    Timer(const Timer&) = delete;
+    Timer& operator=(const Timer&) = delete;
+    ~Timer() { reset(); }
+    void reset();
+    explicit operator bool() const { return loop_ != nullptr; }
+
+   private:
+    friend class EventLoop;
+    EventLoop* loop_ = nullptr;
+    std::uint64_t id_ = 0;
+  };
+
+  static Result<std::unique_ptr<EventLoop>> create();
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // EPERM never: what epoll cannot watch is reported readable in every round.
+  Result<Watch> watch(int fd, std::uint32_t epoll_events, Ready ready);
+  // Once, `delay` after now(); the timer ends with its handle.
+  Timer after(Duration delay, Expired expired);
+  Timer every(Duration period, Expired expired);
+
+  // The time at the last wake-up.
+  Time now() const { return now_; }
+
+  // One round: sleeps until something is due (or not at all when `poll_only`), then runs it.
+  void run_once(bool poll_only);
+  void stop() { stopped_ = true; }
+  bool stopped() const { return stopped_; }
+
+ private:
+  struct Slot {
+    int fd = -1;
+    std::uint32_t events = 0;
+    std::uint32_t generation = 0;
+    bool live = false;
+    bool always_ready = false;
+    Ready ready;
+  };
+  struct Alarm {
+    Duration period{0};
+    Expired expired;
+  };
+
+  explicit EventLoop(UniqueFd epoll) : epoll_(std::move(epoll)), now_(monotonic_now()) {}
+
+  int wait(std::vector<epoll_event>& events, bool poll_only);
+  void dispatch(const std::vector<epoll_event>& events, std::size_t count);
+  void expire();
+  void remove(std::uint32_t slot);
+  void sweep();
+  Timer arm(Duration delay, Duration period, Expired expired);
+  static std::uint64_t tag(std::uint32_t slot, std::uint32_t generation) {
+    return std::uint64_t{generation} << 32 | slot;
+  }
+
+  UniqueFd epoll_;
+  Time now_;
+  bool stopped_ = false;
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  std::vector<std::uint32_t> removed_;
+  std::size_t always_ready_ = 0;
+  std::vector<epoll_event> fetched_ = std::vector<epoll_event>(128);
+  std::map<std::pair<Time, std::uint64_t>, Alarm> alarms_;
+  std::map<std::uint64_t, Time> alarm_times_;
+  std::uint64_t next_alarm_ = 1;
+};
+
+}  // namespace lanyard

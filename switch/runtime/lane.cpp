@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+#include "switch/runtime/lane.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+#include "switch/frame/frame_pool.h"
+
+namespace lanyard {
+namespace {
+
+// Enough for batches to form, little enough that a frame waits well under a millisecond.
+constexpr std::size_t kFlushThreshold = 512;
+// Nodes of the MAC table looked at in one go: some 100 us.
+constexpr std::size_t kSweepSlice = 8192;
+constexpr Duration kSweepPause = std::chrono::milliseconds(1);
+constexpr Duration kHousekeepingPeriod = std::chrono::seconds(5);
+
+}  // namespace
+
+Lane::Lane(Switch& bridge, FramePool& pool, EventLoop& loop, Log& log)
+    : switch_(bridge), pool_(pool), loop_(loop), log_(log) {
+  switch_.set_time(loop_.now());
+  set_sweep_period(sweep_period_);
+  housekeeping_timer_ = loop_.every(kHousekeepingPeriod, [this] { housekeeping(); });
+}
+
+Lane::~Lane() { close_all(); }
+
+void Lane::run() {
+  while (!loop_.stopped()) turn();
+}
+
+void Lane::turn() {
+  loop_.run_once(!ready_.empty() || switch_.has_pending());
+  switch_.set_time(loop_.now());
+  serving_.swap(ready_);
+  for (Cord* cord : serving_) {
+    cord->ready = false;
+    if (!cord->closing) serve(*cord);
+    if (switch_.pending_frames() >= kFlushThreshold) flush();
+  }
+  serving_.clear();
+  flush();
+  end_closing();
+}
+
+void Lane::serve(Cord& cord) {
+  const Rx rx = cord.plug->endpoint().receive(batch_);
+  switch_.forward(cord.plug->port(), batch_);
+  if (rx == Rx::more) make_ready(cord);
+  if (rx == Rx::closed) close_plug(*cord.plug, UnplugReason::peer_left);
+}
+
+void Lane::flush() {
+  std::vector<Plug*>& backlogged = switch_.flush();
+  for (Plug* plug : backlogged) {
+    const auto cord = cords_.find(plug);
+    if (cord != cords_.end() && !cord->second->closing) {
+      cord->second->watch.set_events(EPOLLIN | EPOLLOUT);
+    }
+  }
+  backlogged.clear();
+}
+
+void Lane::on_events(Cord& cord, std::uint32_t events) {
+  if (cord.closing) return;
+  if ((events & EPOLLOUT) != 0 && cord.plug->drain(pool_)) {
+    cord.plug->waiting_writable = false;
+    cord.watch.set_events(EPOLLIN);
+  }
+  if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) make_ready(cord);
+}
+
+void Lane::make_ready(Cord& cord) {
+  if (cord.ready) return;
+  cord.ready = true;
+  ready_.push_back(&cord);
+}
+
+Result<PortId> Lane::reserve(const PlugRequest& request) {
+  Result<Port*> port = switch_.port_for(request);
+  if (!port) return port.error();
+  return port.value()->id();
+}
+
+Result<Plug*> Lane::plug(PortId id, std::unique_ptr<Endpoint> endpoint, Plug::Traits traits,
+                         Unplugged unplugged) {
+  auto cord = std::make_unique<Cord>();
+  Cord* const at = cord.get();
+  const int fd = endpoint->wait_fd();
+  if (fd >= 0) {
+    Result<EventLoop::Watch> watch =
+        loop_.watch(fd, EPOLLIN, [this, at](std::uint32_t events) { on_events(*at, events); });
+    if (!watch) return watch.error();
+    cord->watch = watch.take();
+  }
+  cord->unplugged = std::move(unplugged);
+  Plug& plug = switch_.plug(*switch_.port(id), std::move(endpoint), std::move(traits));
+  cord->plug = &plug;
+  cords_.emplace(&plug, std::move(cord));
+  return &plug;
+}
+
+void Lane::unplug(Plug& plug) {
+  const auto found = cords_.find(&plug);
+  if (found == cords_.end() || found->second->closing) return;
+  Cord& cord = *found->second;
+  cord.closing = true;
+  plug.closing = true;
+  cord.watch.reset();
+  closing_.push_back(&cord);
+}
+
+void Lane::close_plug(Plug& plug, UnplugReason reason) {
+  const auto found = cords_.find(&plug);
+  if (found == cords_.end() || found->second->closing) return;
+  const Unplugged unplugged = std::move(found->second->unplugged);
+  unplug(plug);
+  if (unplugged) unplugged(reason);
+}
+
+// Plugs end between turns, when nothing on the way of a frame can still refer to them.
+void Lane::end_closing() {
+  for (Cord* cord : std::exchange(closing_, {})) {
+    if (cord->ready) std::erase(ready_, cord);
+    Plug* const plug = cord->plug;
+    switch_.unplug(*plug);
+    cords_.erase(plug);
+  }
+}
+
+void Lane::wake(Plug& plug) {
+  const auto found = cords_.find(&plug);
+  if (found != cords_.end() && !found->second->closing) make_ready(*found->second);
+}
+
+void Lane::keep(std::unique_ptr<Service> service) { services_.push_back(std::move(service)); }
+
+void Lane::close_all() {
+  services_.clear();
+  for (auto& [plug, cord] : cords_) {
+    if (!cord->closing) unplug(*cord->plug);
+  }
+  end_closing();
+}
+
+void Lane::set_sweep_period(Duration period) {
+  sweep_period_ = period;
+  sweep_timer_ = loop_.every(period, [this] { start_sweep(); });
+}
+
+void Lane::start_sweep() {
+  if (!sweep_slice_timer_) continue_sweep();
+}
+
+void Lane::continue_sweep() {
+  switch_.set_time(loop_.now());
+  if (switch_.sweep_macs(kSweepSlice)) {
+    sweep_slice_timer_.reset();
+  } else {
+    sweep_slice_timer_ = loop_.after(kSweepPause, [this] { continue_sweep(); });
+  }
+}
+
+void Lane::housekeeping() {
+  switch_.release_idle_queues();
+  pool_.trim();
+}
+
+}  // namespace lanyard

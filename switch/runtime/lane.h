@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+//
+// One data thread: waits, receives a batch from each ready endpoint, forwards it, flushes. It owns
+// the plugs' place in the event loop and is the Patchbay that backends see. Nothing that runs in it
+// may block: a VDE client's VM stands still while its socket is not read.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "switch/runtime/patchbay.h"
+
+namespace lanyard {
+
+class Lane final : public Patchbay {
+ public:
+  Lane(Switch& bridge, FramePool& pool, EventLoop& loop, Log& log);
+  ~Lane() override;
+
+  // One round of the data path. Console, timers and signals run inside the wait.
+  void turn();
+  void run();  // until the loop is stopped
+
+  Result<PortId> reserve(const PlugRequest& request) override;
+  Result<Plug*> plug(PortId port, std::unique_ptr<Endpoint> endpoint, Plug::Traits traits,
+                     Unplugged unplugged) override;
+  void unplug(Plug& plug) override;
+  void wake(Plug& plug) override;
+  void keep(std::unique_ptr<Service> service) override;
+  EventLoop& loop() override { return loop_; }
+  FramePool& pool() override { return pool_; }
+  Log& log() override { return log_; }
+
+  // As an operator would: the endpoint's backend is told.
+  void close_plug(Plug& plug, UnplugReason reason);
+
+  // Ends all services and plugs, in that order; called before the parts they use go away.
+  void close_all();
+
+  Duration sweep_period() const { return sweep_period_; }
+  void set_sweep_period(Duration period);
+
+ private:
+  // A plug's place in the loop.
+  struct Cord {
+    Plug* plug = nullptr;
+    EventLoop::Watch watch;
+    Unplugged unplugged;
+    bool ready = false;
+    bool closing = false;
+  };
+
+  void make_ready(Cord& cord);
+  void serve(Cord& cord);
+  void on_events(Cord& cord, std::uint32_t events);
+  void flush();
+  void end_closing();
+  void start_sweep();
+  void continue_sweep();
+  void housekeeping();
+
+  Switch& switch_;
+  FramePool& pool_;
+  EventLoop& loop_;
+  Log& log_;
+  FrameBatch batch_;
+  std::unordered_map<const Plug*, std::unique_ptr<Cord>> cords_;
+  std::vector<Cord*> ready_;
+  std::vector<Cord*> serving_;
+  std::vector<Cord*> closing_;
+  std::vector<std::unique_ptr<Service>> services_;
+  Duration sweep_period_ = std::chrono::seconds(2);
+  EventLoop::Timer sweep_timer_;
+  EventLoop::Timer sweep_slice_timer_;
+  EventLoop::Timer housekeeping_timer_;
+};
+
+}  // namespace lanyard
