@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+#
+# Python tests of the daemon as a process: one line each.
