@@ -107,7 +107,9 @@ def test_vde_plug_carries_large_frames_whole(switch: Switch, size: int) -> None:
         assert stream.recv() == data
 
 
+@pytest.mark.ours
 def test_vde_plug_is_described_and_leaves_no_trace(switch: Switch) -> None:
+    """The original keeps a ghost of a client now and then."""
     need_programs("vde_plug")
     before = switch.descriptors()  # perhaps one too many: the session that saw the switch ready
     with ClientProcess("vde_plug", "-D", "a cable", switch.ctl_dir) as plug:
@@ -292,4 +294,11 @@ def test_abstract_address_client_without_connect(switch: Switch, version: int) -
         assert bob.recv() == broadcast(ALICE, b"from an abstract address")
         bob.send(frame(ALICE, BOB, b"to an abstract address"))
         assert uml.recv() == frame(ALICE, BOB, b"to an abstract address")
-    wait_until("both gone", lambda: not plugged(switch))
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("version", [1, 3])
+def test_abstract_address_client_leaves_no_port(switch: Switch, version: int) -> None:
+    for _ in range(50):
+        VdeClient(switch.ctl_dir, version=version, abstract=True, connected=False).close()
+    wait_until("all gone", lambda: not plugged(switch))
