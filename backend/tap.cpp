@@ -5,9 +5,9 @@
 //
 // What makes it hard: the interface belongs to the system, which may take it down, rename it or
 // delete it under us. Down, its frames are dropped by name; renamed, it stays what it is; deleted,
-// the endpoint ends, and the service attaches again once an interface of that name is back. A TAP we
-// create gets a MAC address derived from its name and this machine, so that the guests' ARP entries
-// for the host survive a restart.
+// the endpoint ends, and the service attaches again once an interface of that name is back. A TAP
+// we create gets a MAC address derived from its name and this machine, so that the guests' ARP
+// entries for the host survive a restart.
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -124,8 +124,10 @@ void set_address(const ifreq& interface, MacAddress mac, Log& log) {
 Error cannot_open(const std::string& name, int code) {
   std::string text = fmt::format("{}: {}", printable(name), std::strerror(code));
   if (code == EPERM || code == EACCES) {
-    append(text, ". It needs CAP_NET_ADMIN, or a TAP made beforehand: ip tuntap add {} mode tap "
-                 "user $USER", printable(name));
+    append(text,
+           ". It needs CAP_NET_ADMIN, or a TAP made beforehand: ip tuntap add {} mode tap "
+           "user $USER",
+           printable(name));
   } else if (code == EBUSY) {
     text += ". Another program has it attached";
   } else if (code == ENOENT || code == ENODEV || code == ENXIO) {

@@ -48,8 +48,8 @@ void derive_modes(const BackendOptions& options, VdeDirectory::Settings& setting
 
 // NAME=FIRST-LAST.
 Result<VdeListener::Settings> read_port_group(std::string_view text) {
-  const Error bad{EINVAL, fmt::format("port group '{}' is not of the form NAME=FIRST-LAST",
-                                      printable(text))};
+  const Error bad{
+      EINVAL, fmt::format("port group '{}' is not of the form NAME=FIRST-LAST", printable(text))};
   const std::size_t equals = text.find('=');
   if (equals == std::string_view::npos) return bad;
   const std::string_view name = text.substr(0, equals);
@@ -71,8 +71,8 @@ Result<VdeListener::Settings> read_port_group(std::string_view text) {
 }
 
 Result<void> open_vde(const BackendOptions& options, Patchbay& patchbay) {
-  if (Result<void> known = options.check_keys({"mode", "dirmode", "group", "mgmtmode", "mgmtgroup",
-                                               "portgroup"});
+  if (Result<void> known =
+          options.check_keys({"mode", "dirmode", "group", "mgmtmode", "mgmtgroup", "portgroup"});
       !known) {
     return known;
   }

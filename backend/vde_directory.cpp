@@ -41,8 +41,8 @@ Result<std::shared_ptr<VdeDirectory>> VdeDirectory::open(Settings settings, Log&
     return Error{errno, fmt::format("Cannot create ctl directory '{}': {}", settings.path,
                                     std::strerror(errno))};
   }
-  const std::unique_ptr<char, decltype(&std::free)> real(
-      ::realpath(settings.path.c_str(), nullptr), &std::free);
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(settings.path.c_str(), nullptr),
+                                                         &std::free);
   if (real == nullptr) {
     return Error{ELOOP, fmt::format("Cannot resolve ctl dir path '{}'", settings.path)};
   }
@@ -82,7 +82,8 @@ Result<UniqueFd> VdeDirectory::listen(const std::string& name) {
   }
   ours_ = true;
   // Only now is the directory known to be ours: a second switch must not change the first one's.
-  if (settings_.group != kNoGroup && ::chown(settings_.path.c_str(), kNoUser, settings_.group) != 0) {
+  if (settings_.group != kNoGroup &&
+      ::chown(settings_.path.c_str(), kNoUser, settings_.group) != 0) {
     log_.warning("cannot set the group of '{}': {}", settings_.path, std::strerror(errno));
   }
   if (::chmod(settings_.path.c_str(), settings_.directory_mode) != 0) {

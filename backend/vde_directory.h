@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The directory that is a VDE switch to its clients: `ctl`, one stream socket more for each group of
-// ports, and a datagram socket for each endpoint, with modes and owners as clients expect them.
+// The directory that is a VDE switch to its clients: `ctl`, one stream socket more for each group
+// of ports, and a datagram socket for each endpoint, with modes and owners as clients expect them.
 //
 // It is shared by the listener and its endpoints and tidied up when the last of them is gone:
 // our names, those that clients which have died left behind, then the directory itself, if it is
@@ -55,7 +55,8 @@ class VdeDirectory {
 
   Settings settings_;
   Log& log_;
-  bool ours_ = false;  // nobody else serves it: at least one listener was made, or the directory was
+  bool ours_ =
+      false;  // nobody else serves it: at least one listener was made, or the directory was
 };
 
 }  // namespace lanyard

@@ -23,7 +23,9 @@ constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
 // only while it lags. Unprivileged, the limit is net.core.wmem_max.
 constexpr int kSendBuffer = 4 << 20;
 
-UniqueFd open_spare() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+UniqueFd open_spare() {
+  return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
 
 bool out_of_descriptors(int error) {
   return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
@@ -35,10 +37,12 @@ void set_send_buffer(int fd) {
   }
 }
 
-Error refused(int code, std::string why) { return {code, std::move(why)}; }
+Error refused(int code, std::string why) {
+  return {code, std::move(why)};
+}
 
-// The address of the socket a request names, reached through a descriptor of the very inode that was
-// checked: the name may be exchanged while we look.
+// The address of the socket a request names, reached through a descriptor of the very inode that
+// was checked: the name may be exchanged while we look.
 struct PinnedSocket {
   UniqueFd inode;
   sockaddr_un address{};
@@ -162,9 +166,8 @@ void VdeListener::add_connection(UniqueFd control) {
   self.client = peer_identity(control.get());
   self.control = std::move(control);
   self.deadline = patchbay_.loop().now() + kRequestDeadline;
-  Result<EventLoop::Watch> watch =
-      patchbay_.loop().watch(self.control.get(), EPOLLIN | EPOLLRDHUP,
-                             [this, &self](std::uint32_t) { on_control(self); });
+  Result<EventLoop::Watch> watch = patchbay_.loop().watch(
+      self.control.get(), EPOLLIN | EPOLLRDHUP, [this, &self](std::uint32_t) { on_control(self); });
   if (!watch) return complain("cannot watch a new client: {}", watch.error().text);
   self.watch = watch.take();
   pending_.push_back(std::move(connection));
@@ -268,14 +271,13 @@ Result<void> VdeListener::plug_in(Connection& connection, const VdeRequest& requ
       data.value().get(), port.value(), connection.client, request.management_type);
   if (!path) return path.error();
   const auto reply = make_vde_reply(path.value());
-  auto endpoint = std::make_unique<VdeEndpoint>(shared_, data.take(), path.take(),
-                                                request.description);
-  Result<Plug*> plug =
-      patchbay_.plug(port.value(), std::move(endpoint), std::move(wanted.traits),
-                     [this, &connection](UnplugReason) {
-                       connection.plug = nullptr;
-                       drop(connection);
-                     });
+  auto endpoint =
+      std::make_unique<VdeEndpoint>(shared_, data.take(), path.take(), request.description);
+  Result<Plug*> plug = patchbay_.plug(port.value(), std::move(endpoint), std::move(wanted.traits),
+                                      [this, &connection](UnplugReason) {
+                                        connection.plug = nullptr;
+                                        drop(connection);
+                                      });
   if (!plug) return plug.error();
   if (::send(connection.control.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL) !=
       static_cast<ssize_t>(reply.size())) {

@@ -81,8 +81,7 @@ VdeParse parse_vde_request(std::span<const std::uint8_t> bytes) {
   if (family != AF_UNIX) return refuse(fmt::format("address of family {}, not AF_UNIX", family));
   const auto path = bytes.subspan(address_at + kFamilySize, kVdeSocketPathSize);
   request.abstract = path[0] == 0;
-  request.data_socket =
-      request.abstract ? std::string(path.begin(), path.end()) : text_of(path);
+  request.data_socket = request.abstract ? std::string(path.begin(), path.end()) : text_of(path);
   if (std::all_of(path.begin(), path.end(), [](std::uint8_t b) { return b == 0; })) {
     return refuse("names no data socket");
   }

@@ -6,7 +6,9 @@
 namespace lanyard {
 namespace {
 
-bool is_blank(char c) { return c == ' ' || c == '\t'; }
+bool is_blank(char c) {
+  return c == ' ' || c == '\t';
+}
 
 // The length of the valid UTF-8 sequence at the start of `bytes` that is not ASCII, or 0 (RFC 3629:
 // no overlong forms, no surrogates, nothing above U+10FFFF; C1 control characters are refused too).

@@ -44,8 +44,8 @@ void unlink_socket(const std::string& path) {
 
 Result<void> bind_unix(int fd, const std::string& path, const SocketAccess& access) {
   if (path.size() > kSocketPathMax) {
-    return Error{ENAMETOOLONG, fmt::format("{}: a socket name can have {} bytes at most", path,
-                                           kSocketPathMax)};
+    return Error{ENAMETOOLONG,
+                 fmt::format("{}: a socket name can have {} bytes at most", path, kSocketPathMax)};
   }
   // On Linux a socket's name gets the mode of the socket, less the umask (unix(7)).
   ::fchmod(fd, access.mode);

@@ -55,7 +55,9 @@ constexpr std::array<DropText, kDropReasons> kDropTexts{{
 #undef LANYARD_DROP_TEXT
 }};
 
-constexpr bool is_outgoing(Drop why) { return why >= Drop::queue_full && why != Drop::none; }
+constexpr bool is_outgoing(Drop why) {
+  return why >= Drop::queue_full && why != Drop::none;
+}
 
 class DropCounters {
  public:

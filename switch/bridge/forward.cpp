@@ -19,9 +19,7 @@ void Switch::forward(Port& in, FrameBatch& batch) {
     learn(in.id(), plan, ethernet.source(), frame->vlan);
     const Decision decision = decide(in.id(), plan, ethernet.destination(), frame->vlan);
     switch (decision.kind) {
-      case Decision::Kind::drop:
-        in.counters.drops.count(decision.why);
-        break;
+      case Decision::Kind::drop: in.counters.drops.count(decision.why); break;
       case Decision::Kind::one:
         ++in.counters.forwarded;
         emit(*ports_[decision.port], plan.tagged.has(decision.port), std::move(frame));

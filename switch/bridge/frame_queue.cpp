@@ -89,7 +89,9 @@ void FrameQueue::clear() {
   frames_ = head_ = tail_ = wrap_ = 0;
 }
 
-void FrameQueue::set_bytes_max(std::size_t bytes_max) { bytes_max_ = bytes_max; }
+void FrameQueue::set_bytes_max(std::size_t bytes_max) {
+  bytes_max_ = bytes_max;
+}
 
 void FrameQueue::release_if_idle() {
   if (frames_ == 0 && !used_) {

@@ -2,8 +2,8 @@
 //
 // The bounded queue of one receiver that does not keep up. Frames are copied into a ring of bytes:
 // that is the slow path, and it makes the bound exact (a ring of 1 MiB is 1 MiB, whatever the frame
-// sizes), keeps no pooled buffer hostage to a stopped VM, and leaves the queue as plain bytes that a
-// successor process can be given. The memory exists only while it is needed. Lane thread only.
+// sizes), keeps no pooled buffer hostage to a stopped VM, and leaves the queue as plain bytes that
+// a successor process can be given. The memory exists only while it is needed. Lane thread only.
 #pragma once
 
 #include <cstddef>

@@ -88,7 +88,9 @@ void MacTable::flush_port(PortId port) {
   --holders_;
 }
 
-void MacTable::flush_vlan(VlanId vlan) { vlan_flushed_[vlan & kTciVlanMask] = ++flushes_; }
+void MacTable::flush_vlan(VlanId vlan) {
+  vlan_flushed_[vlan & kTciVlanMask] = ++flushes_;
+}
 
 void MacTable::clear() {
   for (std::size_t port = 0; port < owners_.size(); ++port) {
@@ -181,9 +183,9 @@ MacTable::Index MacTable::allocate(std::optional<MacEntry>& evicted, std::uint32
 // noticed once that port no longer holds more than an even share.
 PortId MacTable::greediest() {
   if (owners_[greediest_].count <= entries_max_ / std::max<std::size_t>(holders_, 1)) {
-    const auto most = std::max_element(
-        owners_.begin(), owners_.end(),
-        [](const Owner& a, const Owner& b) { return a.count < b.count; });
+    const auto most =
+        std::max_element(owners_.begin(), owners_.end(),
+                         [](const Owner& a, const Owner& b) { return a.count < b.count; });
     greediest_ = static_cast<PortId>(most - owners_.begin());
   }
   return greediest_;

@@ -3,11 +3,11 @@
 // Which port a station was last seen behind, per VLAN (the filtering database of IEEE 802.1D 7.9).
 //
 // What makes it hard: guests choose the keys. So the hash is keyed with a secret, the number of
-// entries is bounded, and a guest that invents addresses takes room only from itself: when the table
-// is full a newcomer evicts an entry of the port that holds the most. Unplugging a port must not walk
-// a table of 65,536 entries while frames wait, so flushing stamps the port and its entries are
-// recognised as stale when met. A MAC seen on two ports at once (a duplicated VM image) must not
-// flap per frame: an entry moves only when its port has not seen the station for `hold_s`.
+// entries is bounded, and a guest that invents addresses takes room only from itself: when the
+// table is full a newcomer evicts an entry of the port that holds the most. Unplugging a port must
+// not walk a table of 65,536 entries while frames wait, so flushing stamps the port and its entries
+// are recognised as stale when met. A MAC seen on two ports at once (a duplicated VM image) must
+// not flap per frame: an entry moves only when its port has not seen the station for `hold_s`.
 //
 // Entries live in a node pool chained from a power-of-two bucket array: 32 bytes a node, no
 // allocation after construction, and a node's index is stable, so it can sit in its port's list,
@@ -139,9 +139,9 @@ class MacTable {
   std::size_t mask_;
   std::unique_ptr<Index[]> buckets_;
   std::unique_ptr<Node[]> nodes_;
-  std::size_t used_ = 0;    // nodes ever used; the rest is untouched memory
-  Index free_ = kNil;       // list of forgotten nodes
-  Index stale_ = kNil;      // nodes of flushed ports, linked by `newer`, still in their buckets
+  std::size_t used_ = 0;  // nodes ever used; the rest is untouched memory
+  Index free_ = kNil;     // list of forgotten nodes
+  Index stale_ = kNil;    // nodes of flushed ports, linked by `newer`, still in their buckets
   std::size_t live_ = 0;
   std::size_t sweep_at_ = 0;
   std::uint32_t flushes_ = 1;

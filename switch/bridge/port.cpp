@@ -12,7 +12,9 @@ Plug::Plug(Port& port, std::unique_ptr<Endpoint> endpoint, Traits traits,
       traits_(std::move(traits)),
       queue_(queue_bytes_max) {}
 
-Plug::~Plug() { port_.counters.drops.count(Drop::unplugged, queue_.frames()); }
+Plug::~Plug() {
+  port_.counters.drops.count(Drop::unplugged, queue_.frames());
+}
 
 // How many of the first frames the endpoint is done with, counted as sent or lost.
 std::size_t Plug::offer(std::span<const Outgoing> frames) {

@@ -106,8 +106,8 @@ class Port {
   Plug* find_plug(int endpoint_id) const;
 
   // What the user said.
-  bool allocatable = true;     // may be given to a client that names no port
-  bool pass_tags = false;      // tags of VLANs it is not in are payload, not a reason to drop
+  bool allocatable = true;  // may be given to a client that names no port
+  bool pass_tags = false;   // tags of VLANs it is not in are payload, not a reason to drop
   uid_t user_allowed = kNoUser;
   gid_t group_allowed = kNoGroup;
   std::size_t queue_bytes_max = FrameQueue::kDefaultBytes;

@@ -65,10 +65,10 @@ Result<Port*> Switch::port_for(const PlugRequest& request) {
   if (!request.port) {
     const std::optional<PortId> id = first_free(request);
     if (!id) {
-      return Error{ENOSPC, fmt::format("no free port among {} to {}; unplug something or raise the "
-                                       "number with -n or port/setnumports",
-                                       request.range_first,
-                                       std::min(request.range_last, ports_max_))};
+      return Error{ENOSPC,
+                   fmt::format("no free port among {} to {}; unplug something or raise the "
+                               "number with -n or port/setnumports",
+                               request.range_first, std::min(request.range_last, ports_max_))};
     }
     return ports_[*id] != nullptr ? ports_[*id].get() : &make_port(*id, true);
   }
@@ -91,8 +91,8 @@ Result<Port*> Switch::port_for(const PlugRequest& request) {
 Plug& Switch::plug(Port& port, std::unique_ptr<Endpoint> endpoint, Plug::Traits traits) {
   const bool first = !port.active();
   if (first) port.current_user = traits.identity.uid;
-  Plug& plug = port.add_plug(std::make_unique<Plug>(port, std::move(endpoint), std::move(traits),
-                                                    port.queue_bytes_max));
+  Plug& plug = port.add_plug(
+      std::make_unique<Plug>(port, std::move(endpoint), std::move(traits), port.queue_bytes_max));
   if (first) {
     vlans_.set_active(port.id(), true);
     active_.insert(std::lower_bound(active_.begin(), active_.end(), port.id()), port.id());
@@ -148,7 +148,8 @@ Result<void> Switch::remove_port(PortId id) {
   if (id > ports_max_) return bad_port(id, ports_max_);
   if (ports_[id] == nullptr) return no_port(id);
   if (ports_[id]->active()) {
-    return Error{EADDRINUSE, fmt::format("port {} has endpoints; close them with port/epclose", id)};
+    return Error{EADDRINUSE,
+                 fmt::format("port {} has endpoints; close them with port/epclose", id)};
   }
   std::erase(dirty_, ports_[id].get());
   ports_[id].reset();

@@ -2,9 +2,10 @@
 //
 // One broadcast domain: ports, VLANs, the MAC table, and the decision what happens to a frame.
 //
-// The data side (forward.cpp) is a lane's inner loop and reads as the definition of a switch: admit,
-// learn, decide, emit. The control side (switch.cpp) is what commands and backends ask for. Both run
-// in the lane's thread; nothing here waits, opens files or knows sockets. Time is told by set_time().
+// The data side (forward.cpp) is a lane's inner loop and reads as the definition of a switch:
+// admit, learn, decide, emit. The control side (switch.cpp) is what commands and backends ask for.
+// Both run in the lane's thread; nothing here waits, opens files or knows sockets. Time is told by
+// set_time().
 #pragma once
 
 #include <cstdint>
@@ -27,14 +28,14 @@ namespace lanyard {
 struct Decision {
   enum class Kind : std::uint8_t { drop, one, flood };
   Kind kind = Kind::drop;
-  Drop why = Drop::none;        // of a drop
-  PortId port = kPortNone;      // of one
+  Drop why = Drop::none;    // of a drop
+  PortId port = kPortNone;  // of one
 };
 
 // What a client or a configuration asks for when it wants to be plugged in.
 struct PlugRequest {
-  std::optional<PortId> port;       // nullopt: the first free one
-  PortId range_first = 1;           // of "the first free one"
+  std::optional<PortId> port;  // nullopt: the first free one
+  PortId range_first = 1;      // of "the first free one"
   PortId range_last = kPortMax;
   Plug::Traits traits;
 };

@@ -14,7 +14,9 @@ Error no_vlan(VlanId vlan) {
 
 }  // namespace
 
-VlanTable::VlanTable() : vlans_(kVlanIds) { vlans_[0] = std::make_unique<Vlan>(); }
+VlanTable::VlanTable() : vlans_(kVlanIds) {
+  vlans_[0] = std::make_unique<Vlan>();
+}
 
 Result<void> VlanTable::create(VlanId vlan) {
   if (vlan == 0 || vlan > kVlanMax) {

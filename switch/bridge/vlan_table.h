@@ -44,9 +44,7 @@ class VlanTable {
 
   // The VLAN of untagged frames; kVlanNone for none. The port leaves its old native VLAN.
   Result<void> set_native(PortId port, VlanId vlan);
-  VlanId native(PortId port) const {
-    return port < natives_.size() ? natives_[port] : VlanId{0};
-  }
+  VlanId native(PortId port) const { return port < natives_.size() ? natives_[port] : VlanId{0}; }
   Result<void> add_tagged(VlanId vlan, PortId port);     // no effect on the port's native VLAN
   Result<void> remove_tagged(VlanId vlan, PortId port);  // EADDRINUSE when it is native there
 

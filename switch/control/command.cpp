@@ -36,8 +36,8 @@ Result<std::int64_t> Args::number(std::string_view name) {
 Result<std::int64_t> Args::number_in(std::string_view name, std::int64_t low, std::int64_t high) {
   Result<std::int64_t> value = number(name);
   if (value && (value.value() < low || value.value() > high)) {
-    return Error{EINVAL, fmt::format("{} must be {} to {}, not {}", name, low, high,
-                                     value.value())};
+    return Error{EINVAL,
+                 fmt::format("{} must be {} to {}, not {}", name, low, high, value.value())};
   }
   return value;
 }

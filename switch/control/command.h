@@ -22,8 +22,9 @@ namespace lanyard {
 
 class CommandTable;
 
-// What a reply says. Short replies are appended; long ones are produced piece by piece as the reader
-// takes them, so that printing 65,536 addresses neither stalls the frames nor piles up in memory.
+// What a reply says. Short replies are appended; long ones are produced piece by piece as the
+// reader takes them, so that printing 65,536 addresses neither stalls the frames nor piles up in
+// memory.
 class Reply {
  public:
   // Appends some lines to the text; false when there is nothing more.
@@ -49,8 +50,8 @@ class Reply {
   Producer producer_;
 };
 
-// The text behind a command's path. Numbers are decimal or 0x; what follows a number is ignored, and
-// so is anything after the last argument (VDE's console is that lenient).
+// The text behind a command's path. Numbers are decimal or 0x; what follows a number is ignored,
+// and so is anything after the last argument (VDE's console is that lenient).
 class Args {
  public:
   explicit Args(std::string_view text) : rest_(trim(text)) {}
@@ -102,7 +103,7 @@ struct Command {
   std::string_view path;      // "port/setvlan"
   std::string_view synopsis;  // "N VLAN"
   std::string_view help;
-  bool has_data = false;                                         // its reply has a data block
+  bool has_data = false;                                          // its reply has a data block
   Result<void> (*run)(CommandContext&, Args&, Reply&) = nullptr;  // null: the title of a menu
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Commands that VDE's console does not have. They stand after VDE's own and begin with none of their
-// paths, so programs that know only those see no difference.
+// Commands that VDE's console does not have. They stand after VDE's own and begin with none of
+// their paths, so programs that know only those see no difference.
 #include <cerrno>
 
 #include "switch/control/command.h"
@@ -134,8 +134,8 @@ void add_lanyard_commands(CommandTable& table) {
   table.add({"port/balance", "[N]", "print that every frame is accounted for", kData, balance});
   table.add({"port/passtags", "N 0/1", "1=tags of VLANs the port is not in are payload", false,
              passtags});
-  table.add({"port/setqueue", "N BYTES", "set how much is queued for a slow receiver", false,
-             setqueue});
+  table.add(
+      {"port/setqueue", "N BYTES", "set how much is queued for a slow receiver", false, setqueue});
   table.add({"port/plug", "KIND://TARGET", "plug in a backend, e.g. tap://tap1", false, plug});
   table.add({"switch/explain", "N MAC [VLAN]", "print where a frame from port N would go", kData,
              explain});

@@ -91,8 +91,8 @@ Result<void> find(CommandContext& context, Args& args, Reply& reply) {
   }
   const std::int64_t vlan = args.empty() ? 0 : args.number_or_zero();
   if (vlan < 0 || vlan > kVlanMax) return Error{EINVAL, "that is not a VLAN number"};
-  const std::optional<MacEntry> entry = context.bridge.macs().entry(
-      *mac, static_cast<VlanId>(vlan), context.bridge.now_s());
+  const std::optional<MacEntry> entry =
+      context.bridge.macs().entry(*mac, static_cast<VlanId>(vlan), context.bridge.now_s());
   if (!entry) return Error{ENODEV, fmt::format("{} is not known in VLAN {}", mac->text(), vlan)};
   print_entry(context.bridge.macs(), *entry, reply.text());
   return {};

@@ -47,9 +47,8 @@ Result<void> createauto(CommandContext& context, Args&, Reply& reply) {
 Result<void> create(CommandContext& context, Args& args, Reply&) {
   const std::int64_t number = args.number_or_zero();
   if (number < 0 || number > context.bridge.ports_max()) return not_a_port(context, number);
-  const Result<Port*> port =
-      number == 0 ? context.bridge.create_port(std::nullopt)
-                  : context.bridge.create_port(static_cast<PortId>(number));
+  const Result<Port*> port = number == 0 ? context.bridge.create_port(std::nullopt)
+                                         : context.bridge.create_port(static_cast<PortId>(number));
   if (!port) return port.error();
   return {};
 }
@@ -71,7 +70,9 @@ Result<void> allocatable(CommandContext& context, Args& args, Reply&) {
   return {};
 }
 
-bool means_nobody(std::string_view text) { return text == "NONE" || text == "ANY"; }
+bool means_nobody(std::string_view text) {
+  return text == "NONE" || text == "ANY";
+}
 
 Result<void> setuser(CommandContext& context, Args& args, Reply&) {
   const Result<std::int64_t> number = port_number(context, args);

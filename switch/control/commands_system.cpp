@@ -80,8 +80,8 @@ Result<std::string> read_script(const std::string& path) {
   while ((count = ::read(fd.get(), chunk.data(), chunk.size())) > 0) {
     text.append(chunk.data(), static_cast<std::size_t>(count));
     if (text.size() > kScriptBytesMax) {
-      return Error{EFBIG, fmt::format("{} is longer than {} bytes", printable(path),
-                                      kScriptBytesMax)};
+      return Error{EFBIG,
+                   fmt::format("{} is longer than {} bytes", printable(path), kScriptBytesMax)};
     }
   }
   return text;
@@ -134,8 +134,7 @@ Result<void> debug_list(CommandContext& context, Args& args, Reply& reply) {
     if (!categories[i].path.starts_with(args.rest())) continue;
     any = true;
     reply.line("{:<22} {:03o} {:<6} {}", categories[i].path, categories[i].tag,
-               context.conversation->debug_categories().test(i) ? "ON" : "OFF",
-               categories[i].help);
+               context.conversation->debug_categories().test(i) ? "ON" : "OFF", categories[i].help);
   }
   if (!any) return Error{ENOENT, "no such category"};
   return {};

@@ -26,8 +26,8 @@ constexpr Duration kSilence = std::chrono::milliseconds(100);
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
 constexpr Duration kProgressPeriod = std::chrono::seconds(30);
 
-// Writes what fits without waiting. Standard output is shared with others, so its descriptor is left
-// blocking: a pipe that polls writable takes PIPE_BUF bytes at once (pipe(7)).
+// Writes what fits without waiting. Standard output is shared with others, so its descriptor is
+// left blocking: a pipe that polls writable takes PIPE_BUF bytes at once (pipe(7)).
 ssize_t write_now(int fd, bool is_socket, std::string_view text) {
   if (is_socket) return ::send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   pollfd ready{fd, POLLOUT, 0};
@@ -77,7 +77,9 @@ Result<void> ConsoleSession::start() {
   return {};
 }
 
-bool ConsoleSession::busy() const { return producer_ != nullptr || out_.size() >= kOutputEnough; }
+bool ConsoleSession::busy() const {
+  return producer_ != nullptr || out_.size() >= kOutputEnough;
+}
 
 void ConsoleSession::on_input() {
   if (finished_ || !read_some()) return;
@@ -286,8 +288,7 @@ void Console::accept_clients() {
           context_.lane.loop().after(kAcceptPause, [this] { watch_.set_events(EPOLLIN); });
       return;
     }
-    auto session =
-        std::make_unique<ConsoleSession>(*this, ConsoleSession::Kind::socket, fd, fd);
+    auto session = std::make_unique<ConsoleSession>(*this, ConsoleSession::Kind::socket, fd, fd);
     if (session->start()) sessions_.push_back(std::move(session));
   }
 }

@@ -52,8 +52,8 @@ std::optional<Line> line_of(const Event& event) {
     case Kind::port_added: return Line{category_at("port/+"), fmt::format("{:02}", event.port)};
     case Kind::port_emptied: return Line{category_at("port/-"), fmt::format("{:02}", event.port)};
     case Kind::port_described:
-      return Line{category_at("port/descr"), fmt::format("{} -> \"{}\"", endpoint_text(event),
-                                                         printable(event.text))};
+      return Line{category_at("port/descr"),
+                  fmt::format("{} -> \"{}\"", endpoint_text(event), printable(event.text))};
     case Kind::endpoint_added: return Line{category_at("port/ep/+"), endpoint_text(event)};
     case Kind::endpoint_removed: return Line{category_at("port/ep/-"), endpoint_text(event)};
     case Kind::mac_moved: break;
@@ -63,7 +63,9 @@ std::optional<Line> line_of(const Event& event) {
 
 }  // namespace
 
-std::span<const DebugCategory> debug_categories() { return kCategories; }
+std::span<const DebugCategory> debug_categories() {
+  return kCategories;
+}
 
 void DebugHub::on_event(const Event& event) {
   if (event.kind == Event::Kind::mac_moved) return log_move(event);
@@ -71,8 +73,7 @@ void DebugHub::on_event(const Event& event) {
   const std::optional<Line> line = line_of(event);
   if (!line) return;
   const DebugCategory& category = kCategories[line->category];
-  const std::string text =
-      fmt::format("3{:03o} {} {}\n", category.tag, category.path, line->text);
+  const std::string text = fmt::format("3{:03o} {} {}\n", category.tag, category.path, line->text);
   for (DebugListener* listener : listeners_) {
     if (listener->wanted().test(line->category)) listener->notify(text);
   }

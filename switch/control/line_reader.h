@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Bytes from a console client in, lines out. A line ends with a newline, a carriage return before it
-// is dropped; what exceeds kLineMax is skipped to its end and reported. No descriptor, no clock, so
-// it can be fuzzed. A value; any thread.
+// Bytes from a console client in, lines out. A line ends with a newline, a carriage return before
+// it is dropped; what exceeds kLineMax is skipped to its end and reported. No descriptor, no clock,
+// so it can be fuzzed. A value; any thread.
 #pragma once
 
 #include <cstddef>

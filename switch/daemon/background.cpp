@@ -9,8 +9,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <memory>
 #include <cstring>
+#include <memory>
 
 #include "switch/base/text.h"
 
@@ -44,7 +44,9 @@ pid_t read_pid(const std::string& path) {
   return static_cast<pid_t>(parse_integer(trim(number)).value_or(0));
 }
 
-bool is_alive(pid_t pid) { return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM); }
+bool is_alive(pid_t pid) {
+  return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM);
+}
 
 }  // namespace
 
@@ -82,15 +84,15 @@ Result<PidFile> PidFile::create(const std::string& path) {
     fd.reset(::open(path.c_str(), kFlags, 0644));
   }
   if (!fd) {
-    return Error{errno, fmt::format("Error in pidfile creation: {} ('{}')", std::strerror(errno),
-                                    path)};
+    return Error{errno,
+                 fmt::format("Error in pidfile creation: {} ('{}')", std::strerror(errno), path)};
   }
   const std::string text = fmt::format("{}\n", ::getpid());
   if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     const int code = errno;
     ::unlink(path.c_str());
-    return Error{code, fmt::format("Error in pidfile creation: {} ('{}')", std::strerror(code),
-                                   path)};
+    return Error{code,
+                 fmt::format("Error in pidfile creation: {} ('{}')", std::strerror(code), path)};
   }
   // Absolute, should the working directory change.
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),

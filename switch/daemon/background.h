@@ -17,7 +17,8 @@ class Background {
  public:
   static Result<Background> enter();
 
-  // Everything is ready: lets the parent go and gives standard input, output and error to /dev/null.
+  // Everything is ready: lets the parent go and gives standard input, output and error to
+  // /dev/null.
   void ready();
 
  private:

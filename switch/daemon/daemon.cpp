@@ -36,7 +36,8 @@ MacAddress random_mac() {
   return mac;
 }
 
-// Two descriptors a client: the default of 1,024 is soon used up, and the hard limit is ours to use.
+// Two descriptors a client: the default of 1,024 is soon used up, and the hard limit is ours to
+// use.
 void raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -44,7 +45,9 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-bool is_readable(const std::string& path) { return ::access(path.c_str(), R_OK) == 0; }
+bool is_readable(const std::string& path) {
+  return ::access(path.c_str(), R_OK) == 0;
+}
 
 std::string absolute(const std::string& path) {
   if (path.empty() || path.front() == '/') return path;
@@ -200,8 +203,8 @@ void Daemon::run_rc_file() {
 }
 
 Result<void> Daemon::watch_signals() {
-  for (const int ignored : {SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGPROF, SIGVTALRM, SIGIO, SIGPWR,
-                            SIGSTKFLT}) {
+  for (const int ignored :
+       {SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGPROF, SIGVTALRM, SIGIO, SIGPWR, SIGSTKFLT}) {
     ::signal(ignored, SIG_IGN);
   }
   sigset_t handled;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The process: builds the parts in order, runs the lane, takes them down in reverse. What its caller
-// sees (messages, exit codes, when it returns) is vde_switch's, less its faults.
+// The process: builds the parts in order, runs the lane, takes them down in reverse. What its
+// caller sees (messages, exit codes, when it returns) is vde_switch's, less its faults.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Where log lines go: standard error in the foreground, the system log as a daemon. Neither may stop
-// the data thread. So standard error is asked first whether it would take a line, the system log
-// gets a datagram that is not waited for, and lines that found no room are counted and told later.
+// Where log lines go: standard error in the foreground, the system log as a daemon. Neither may
+// stop the data thread. So standard error is asked first whether it would take a line, the system
+// log gets a datagram that is not waited for, and lines that found no room are counted and told
+// later.
 #pragma once
 
 #include <cstdint>

@@ -44,7 +44,8 @@ constexpr std::array kRows{
     OptionRow{kVersion, 'v', "version", "", "", "show the version and exit"},
     OptionRow{kPorts, 'n', "numports", "", "N", "number of ports (32)"},
     OptionRow{kHub, 'x', "hub", "", "", "be a hub: repeat every frame to every port"},
-    OptionRow{kFstp, 'F', "fstp", "", "", "accepted; the spanning tree is not part of this version"},
+    OptionRow{kFstp, 'F', "fstp", "", "",
+              "accepted; the spanning tree is not part of this version"},
     OptionRow{kMac, 0, "macaddr", "", "MAC", "the switch's own address (random, 00:ff:...)"},
     OptionRow{kPriority, 0, "priority", "", "N", "bridge priority of the spanning tree; accepted"},
     OptionRow{kHashSize, 0, "hashsize", "", "N", "hash size that the console shows (128)"},
@@ -190,7 +191,9 @@ void apply(DaemonOptions& options, int key, const char* argument) {
 
 }  // namespace
 
-std::span<const OptionRow> option_rows() { return kRows; }
+std::span<const OptionRow> option_rows() {
+  return kRows;
+}
 
 DaemonOptions parse_options(int argc, char* const argv[]) {
   DaemonOptions options;

@@ -20,10 +20,10 @@
 namespace lanyard {
 
 struct OptionRow {
-  int key;                  // what it is, in the parser
-  char letter;              // 0: only a long form
+  int key;      // what it is, in the parser
+  char letter;  // 0: only a long form
   std::string_view name;
-  std::string_view aliases;  // more long forms, separated by blanks
+  std::string_view aliases;   // more long forms, separated by blanks
   std::string_view argument;  // empty: takes none
   std::string_view help;
 };

@@ -60,7 +60,9 @@ void FramePool::put_back(Frame* frame) {
   idle_frames_.push_back(frame);
 }
 
-void recycle(Frame* frame) { frame->home->put_back(frame); }
+void recycle(Frame* frame) {
+  frame->home->put_back(frame);
+}
 
 void FramePool::return_buffer(Buffer* buffer, void* owner) {
   static_cast<FramePool*>(owner)->idle_buffers_.push_back(buffer);

@@ -2,8 +2,8 @@
 //
 // Where frames come from and return to. Every buffer can hold the longest frame there is; the
 // memory behind it is reserved, not touched, so a small frame costs one page. There are no size
-// classes and nothing is ever copied to fit. After the first turns the frame path allocates nothing.
-// The pool must outlive its frames. Lane thread only.
+// classes and nothing is ever copied to fit. After the first turns the frame path allocates
+// nothing. The pool must outlive its frames. Lane thread only.
 #pragma once
 
 #include <cstddef>

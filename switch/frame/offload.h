@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// What a frame still owes: work its sender left to us because the path so far could carry it undone.
-// The fields are those of the virtio network header (VIRTIO 1.1, 5.1.6) in host order. All zero
-// means nothing is owed, and that is what every endpoint without offloads produces. The debt is
-// settled once, at the last endpoint that cannot pass it on. A value; any thread.
+// What a frame still owes: work its sender left to us because the path so far could carry it
+// undone. The fields are those of the virtio network header (VIRTIO 1.1, 5.1.6) in host order. All
+// zero means nothing is owed, and that is what every endpoint without offloads produces. The debt
+// is settled once, at the last endpoint that cannot pass it on. A value; any thread.
 #pragma once
 
 #include <cstdint>

@@ -22,8 +22,8 @@ Result<BackendOptions> BackendOptions::parse(std::string_view url) {
     const std::string_view pair = rest.substr(0, end);
     const std::size_t equals = pair.find('=');
     if (equals == std::string_view::npos || equals == 0) {
-      return Error{EINVAL, fmt::format("'{}' in '{}' is not KEY=VALUE", printable(pair),
-                                       printable(url))};
+      return Error{EINVAL,
+                   fmt::format("'{}' in '{}' is not KEY=VALUE", printable(pair), printable(url))};
     }
     options.set(std::string(pair.substr(0, equals)), std::string(pair.substr(equals + 1)));
     rest.remove_prefix(std::min(end + 1, rest.size()));
@@ -50,8 +50,8 @@ Result<void> BackendOptions::check_keys(std::initializer_list<std::string_view> 
     if (std::find(known.begin(), known.end(), name) == known.end()) {
       std::string list;
       for (const std::string_view key : known) append(list, "{}{}", list.empty() ? "" : ", ", key);
-      return Error{EINVAL, fmt::format("{}: no option '{}'; there are {}", kind_, printable(name),
-                                       list)};
+      return Error{EINVAL,
+                   fmt::format("{}: no option '{}'; there are {}", kind_, printable(name), list)};
     }
   }
   return {};

@@ -26,7 +26,9 @@ Lane::Lane(Switch& bridge, FramePool& pool, EventLoop& loop, Log& log)
   housekeeping_timer_ = loop_.every(kHousekeepingPeriod, [this] { housekeeping(); });
 }
 
-Lane::~Lane() { close_all(); }
+Lane::~Lane() {
+  close_all();
+}
 
 void Lane::run() {
   while (!loop_.stopped()) turn();
@@ -136,7 +138,9 @@ void Lane::wake(Plug& plug) {
   if (found != cords_.end() && !found->second->closing) make_ready(*found->second);
 }
 
-void Lane::keep(std::unique_ptr<Service> service) { services_.push_back(std::move(service)); }
+void Lane::keep(std::unique_ptr<Service> service) {
+  services_.push_back(std::move(service));
+}
 
 void Lane::close_all() {
   services_.clear();

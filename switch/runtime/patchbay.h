@@ -20,8 +20,8 @@ class Service {
 };
 
 enum class UnplugReason : std::uint8_t {
-  peer_left,       // the backend said so, or the endpoint reported the end
-  by_operator,     // port/epclose
+  peer_left,    // the backend said so, or the endpoint reported the end
+  by_operator,  // port/epclose
   shutting_down,
 };
 
