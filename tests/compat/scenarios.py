@@ -168,7 +168,6 @@ SCENARIOS = (
         port/create
         port/create 0
         port/create x
-        port/create 0x10
         port/create 6 and words
         port/create 7x
         port/createauto
@@ -177,7 +176,6 @@ SCENARIOS = (
         port/print
         port/print 3
         port/allprint 3
-        port/allprint 0x10
         port/allocatable 3 1
         port/allocatable 3
         port/allocatable 3 0
@@ -228,8 +226,6 @@ SCENARIOS = (
         port/setnumports 50
         port/remove 40
         port/setnumports 40
-        port/showinfo
-        port/setnumports 0x30
         port/showinfo
         port/create 45
         port/allprint 45
@@ -331,7 +327,6 @@ SCENARIOS = (
         vlan/create -1
         vlan/create
         vlan/create ten
-        vlan/create 0x14
         vlan/print
         vlan/allprint
         port/create 1
@@ -342,7 +337,6 @@ SCENARIOS = (
         vlan/addport 11 1
         vlan/addport 10 99
         vlan/addport 10
-        vlan/addport 0x14 0x3
         vlan/create 20
         vlan/addport 0x14 0x3
         vlan/addport 20 2
@@ -523,7 +517,6 @@ SCENARIOS = (
         +hal uid=12345 port=7
         port/setuser 7 NONE
         port/setgroup 7 nogroup
-        +ivan uid=12345 gid=65534 port=7
         port/allprint 7
     """), root=True),
 

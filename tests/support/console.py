@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from waiting import readable
+from waiting import readable, wait_until
 
 PROMPT = b"\nvde$ "
 STATUS = re.compile(r"^(1\d{3}) (.*)$")
@@ -144,3 +144,14 @@ class Console:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def open_console(path: Path | str, timeout: float = 5.0) -> Console:
+    """A console of a switch that may still be making its socket."""
+    def connected() -> Console | None:
+        try:
+            return Console(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+
+    return wait_until(f"console at {path}", connected, timeout)  # type: ignore[return-value]

@@ -359,7 +359,12 @@ def test_group_members_may_use_a_port_of_their_group(start_switch: Start) -> Non
     with as_user(12345), pytest.raises((Refused, NoAnswer)):
         VdeClient(switch.ctl_dir, port=7, timeout=0.5)
     with as_user(NOBODY):  # nogroup is nobody's primary group
-        assert switch.client(port=7).port == 7
+        client = switch.client(port=7)
+    if not switch.is_original:
+        client.close()
+        wait_until("port 7 free", lambda: ports(console) == [])
+        with as_user(12345, NOBODY):  # and of this nameless user the kernel says so
+            assert switch.client(port=7).port == 7
 
 
 # -- descriptions --------------------------------------------------------------------------------
@@ -412,18 +417,20 @@ def test_a_description_of_any_length_leaves_no_ghost(switch: Switch, length: int
 # -- after the handshake -------------------------------------------------------------------------
 
 @pytest.mark.ours
-@pytest.mark.parametrize("junk", [b"x", b"\0" * 110, b"hello\n" * 1000, b"\xff" * 1_000_000],
-                         ids=["a byte", "zeros", "text", "a megabyte"])
+@pytest.mark.parametrize("junk", [b"x", b"\0" * 110, b"hello\n" * 1000, b"\xff" * 50_000, b"\xff" * 1_000_000],
+                         ids=["a byte", "zeros", "text", "50 kilobytes", "a megabyte"])
 def test_input_after_the_handshake_is_discarded(switch: Switch, junk: bytes) -> None:
     console = switch.console()
     before = switch.descriptors()
     with VdeClient(switch.ctl_dir) as client, VdeClient(switch.ctl_dir) as peer:
         assert client.ctl
-        client.ctl.settimeout(5.0)
-        client.ctl.sendall(junk)
+        client.ctl.settimeout(0.2)
+        with contextlib.suppress(TimeoutError) if len(junk) > 100_000 else contextlib.nullcontext():
+            client.ctl.sendall(junk)  # so much may be left in the socket
         peer.send(broadcast(mac(2)))
         assert client.recv() is not None
         assert ports(console) == [1, 2]
+        assert switch.cpu_share(0.1) < 0.2
     assert_nothing_left(switch, console, before)
 
 
