@@ -33,6 +33,28 @@ bool is_data_socket_name(std::string_view name) {
          all_digits(name.substr(separator + 1));
 }
 
+// Without links, and short enough to be part of socket names.
+Result<std::string> canonical_path(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
+                                                         &std::free);
+  struct stat info {};
+  if (real == nullptr || ::stat(real.get(), &info) != 0) {
+    return Error{ELOOP, fmt::format("Cannot resolve ctl dir path '{}'", path)};
+  }
+  if (!S_ISDIR(info.st_mode)) {
+    return Error{ENOTDIR,
+                 fmt::format("Cannot create ctl directory '{}': {}", path, std::strerror(ENOTDIR))};
+  }
+  std::string canonical = real.get();
+  if (canonical.size() > VdeDirectory::kPathMax) {
+    return Error{ENAMETOOLONG,
+                 fmt::format("The name of the ctl directory '{}' has {} bytes; socket names limit "
+                             "it to {}. Choose a shorter one",
+                             canonical, canonical.size(), VdeDirectory::kPathMax)};
+  }
+  return canonical;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<VdeDirectory>> VdeDirectory::open(Settings settings, Log& log) {
@@ -41,26 +63,14 @@ Result<std::shared_ptr<VdeDirectory>> VdeDirectory::open(Settings settings, Log&
     return Error{errno, fmt::format("Cannot create ctl directory '{}': {}", settings.path,
                                     std::strerror(errno))};
   }
-  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(settings.path.c_str(), nullptr),
-                                                         &std::free);
-  if (real == nullptr) {
-    return Error{ELOOP, fmt::format("Cannot resolve ctl dir path '{}'", settings.path)};
+  Result<std::string> path = canonical_path(settings.path);
+  if (!path) {
+    if (created) ::rmdir(settings.path.c_str());
+    return path.error();
   }
-  settings.path = real.get();
-  if (settings.path.size() > kPathMax) {
-    return Error{ENAMETOOLONG,
-                 fmt::format("The name of the ctl directory '{}' has {} bytes; socket names limit "
-                             "it to {}. Choose a shorter one",
-                             settings.path, settings.path.size(), kPathMax)};
-  }
+  settings.path = path.take();
   std::shared_ptr<VdeDirectory> directory(new VdeDirectory(std::move(settings), log));
   directory->ours_ = created;
-  const Settings& s = directory->settings_;
-  struct stat info {};
-  if (::stat(s.path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
-    return Error{ENOTDIR, fmt::format("Cannot create ctl directory '{}': {}", s.path,
-                                      std::strerror(ENOTDIR))};
-  }
   return directory;
 }
 

@@ -88,7 +88,7 @@ std::string printable(std::string_view foreign) {
   while (!foreign.empty()) {
     const auto byte = static_cast<unsigned char>(foreign.front());
     std::size_t taken = 1;
-    if (byte == '\\') {
+    if (foreign.starts_with("\\x")) {
       out += "\\\\";
     } else if (byte >= 0x20 && byte < 0x7f) {
       out += foreign.front();

@@ -34,8 +34,8 @@ std::vector<std::string_view> split_words(std::string_view line);
 std::string_view trim(std::string_view text);
 
 // Text from a client or guest, for a terminal, log or console: bytes outside printable ASCII become
-// \xNN and a backslash is doubled, so it can neither forge lines nor send escape codes. Bytes from
-// 0x80 up are kept when they form valid UTF-8.
+// \xNN, so it can neither forge lines nor send escape codes; a backslash that would look like the
+// start of such a code is doubled. Bytes from 0x80 up are kept when they form valid UTF-8.
 std::string printable(std::string_view foreign);
 
 }  // namespace lanyard

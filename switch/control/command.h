@@ -36,6 +36,9 @@ class Reply {
     text_ += '\n';
   }
   std::string& text() { return text_; }
+  // Not even a status line.
+  void silence() { silent_ = true; }
+  bool silent() const { return silent_; }
   void produce(Producer producer) { producer_ = std::move(producer); }
   Producer take_producer() { return std::exchange(producer_, nullptr); }
   // Everything at once, for callers without a reader to wait for.
@@ -48,6 +51,7 @@ class Reply {
  private:
   std::string text_;
   Producer producer_;
+  bool silent_ = false;
 };
 
 // The text behind a command's path. Numbers are decimal or 0x; what follows a number is ignored,
@@ -85,7 +89,8 @@ class Conversation {
  public:
   virtual ~Conversation() = default;
   virtual DebugCategories& debug_categories() = 0;
-  virtual void end() = 0;  // after the reply
+  // After the reply; false when it does not end by a word (the terminal the switch runs in).
+  virtual bool end() = 0;
 };
 
 struct CommandContext {
@@ -97,6 +102,7 @@ struct CommandContext {
   Log& log;
   Conversation* conversation = nullptr;  // null in an rc file
   int script_depth = 0;                  // how many `load`s deep
+  int script_lines = 0;                  // run by all of them
 };
 
 struct Command {

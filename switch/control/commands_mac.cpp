@@ -90,9 +90,10 @@ Result<void> find(CommandContext& context, Args& args, Reply& reply) {
     return Error{EINVAL, fmt::format("'{}' is not a MAC address", printable(word.value_or("")))};
   }
   const std::int64_t vlan = args.empty() ? 0 : args.number_or_zero();
-  if (vlan < 0 || vlan > kVlanMax) return Error{EINVAL, "that is not a VLAN number"};
-  const std::optional<MacEntry> entry =
-      context.bridge.macs().entry(*mac, static_cast<VlanId>(vlan), context.bridge.now_s());
+  std::optional<MacEntry> entry;
+  if (vlan >= 0 && vlan <= kVlanMax) {
+    entry = context.bridge.macs().entry(*mac, static_cast<VlanId>(vlan), context.bridge.now_s());
+  }
   if (!entry) return Error{ENODEV, fmt::format("{} is not known in VLAN {}", mac->text(), vlan)};
   print_entry(context.bridge.macs(), *entry, reply.text());
   return {};

@@ -30,11 +30,12 @@ Result<void> sethub(CommandContext& context, Args& args, Reply&) {
 }
 
 Result<void> setvlan(CommandContext& context, Args& args, Reply&) {
-  const Result<Port*> port = existing_port(context, args);
-  if (!port) return port.error();
+  const Result<std::int64_t> number = port_number(context, args);
+  if (!number) return number.error();
   const Result<std::int64_t> vlan = args.number_in("VLAN", 0, kVlanNone);
   if (!vlan) return vlan.error();
-  return context.bridge.set_native_vlan(port.value()->id(), static_cast<VlanId>(vlan.value()));
+  return context.bridge.set_native_vlan(static_cast<PortId>(number.value()),
+                                        static_cast<VlanId>(vlan.value()));
 }
 
 Result<void> createauto(CommandContext& context, Args&, Reply& reply) {
@@ -70,45 +71,63 @@ Result<void> allocatable(CommandContext& context, Args& args, Reply&) {
   return {};
 }
 
+// The port of an access rule and the name that follows it: EINVAL when either is missing, ENXIO
+// when the port does not exist.
+struct PortAndName {
+  Port* port;
+  std::string name;
+};
+
+Result<PortAndName> port_and_name(CommandContext& context, Args& args) {
+  const Result<std::int64_t> number = port_number(context, args);
+  if (!number) return number.error();
+  const std::optional<std::string_view> name = args.word();
+  if (!name) return Error{EINVAL, "the name is missing; NONE or ANY lifts the restriction"};
+  const Result<Port*> port = existing_port(context, number.value());
+  if (!port) return port.error();
+  return PortAndName{port.value(), std::string(*name)};
+}
+
 bool means_nobody(std::string_view text) {
   return text == "NONE" || text == "ANY";
 }
 
+// A number in the range of uid_t and gid_t.
+std::optional<std::uint32_t> numeric_id(std::string_view text) {
+  const std::optional<std::int64_t> id = parse_integer(text);
+  if (!id || *id < 0 || *id >= kNoUser) return std::nullopt;
+  return static_cast<std::uint32_t>(*id);
+}
+
 Result<void> setuser(CommandContext& context, Args& args, Reply&) {
-  const Result<std::int64_t> number = port_number(context, args);
-  if (!number) return number.error();
-  const std::string name(args.word().value_or(""));
-  uid_t user = kNoUser;
-  if (!means_nobody(name)) {
-    const passwd* const entry = ::getpwnam(name.c_str());
-    const std::optional<std::int64_t> id = parse_integer(name);
-    if (entry == nullptr && (!id || *id < 0 || *id >= kNoUser)) {
-      return Error{EINVAL, fmt::format("no user '{}'", printable(name))};
-    }
-    user = entry != nullptr ? entry->pw_uid : static_cast<uid_t>(*id);
+  const Result<PortAndName> rule = port_and_name(context, args);
+  if (!rule) return rule.error();
+  const auto& [port, name] = rule.value();
+  if (means_nobody(name)) {
+    port->user_allowed = kNoUser;
+  } else if (const passwd* const entry = ::getpwnam(name.c_str()); entry != nullptr) {
+    port->user_allowed = entry->pw_uid;
+  } else if (const auto id = numeric_id(name)) {
+    port->user_allowed = *id;
+  } else {
+    return Error{EINVAL, fmt::format("no user '{}'", printable(name))};
   }
-  const Result<Port*> port = existing_port(context, number.value());
-  if (!port) return port.error();
-  port.value()->user_allowed = user;
   return {};
 }
 
 Result<void> setgroup(CommandContext& context, Args& args, Reply&) {
-  const Result<std::int64_t> number = port_number(context, args);
-  if (!number) return number.error();
-  const std::string name(args.word().value_or(""));
-  gid_t allowed = kNoGroup;
-  if (!means_nobody(name)) {
-    const group* const entry = ::getgrnam(name.c_str());
-    const std::optional<std::int64_t> id = parse_integer(name);
-    if (entry == nullptr && (!id || *id < 0 || *id >= kNoGroup)) {
-      return Error{EINVAL, fmt::format("no group '{}'", printable(name))};
-    }
-    allowed = entry != nullptr ? entry->gr_gid : static_cast<gid_t>(*id);
+  const Result<PortAndName> rule = port_and_name(context, args);
+  if (!rule) return rule.error();
+  const auto& [port, name] = rule.value();
+  if (means_nobody(name)) {
+    port->group_allowed = kNoGroup;
+  } else if (const group* const entry = ::getgrnam(name.c_str()); entry != nullptr) {
+    port->group_allowed = entry->gr_gid;
+  } else if (const auto id = numeric_id(name)) {
+    port->group_allowed = *id;
+  } else {
+    return Error{EINVAL, fmt::format("no group '{}'", printable(name))};
   }
-  const Result<Port*> port = existing_port(context, number.value());
-  if (!port) return port.error();
-  port.value()->group_allowed = allowed;
   return {};
 }
 
@@ -142,9 +161,10 @@ Result<void> resetcounter(CommandContext& context, Args& args, Reply&) {
   }
   const std::int64_t number = args.number_or_zero();
   if (number < 0 || number > context.bridge.ports_max()) return not_a_port(context, number);
-  const Result<Port*> port = existing_port(context, number);
-  if (!port) return port.error();
-  reset_counters(*port.value());
+  // A port that does not exist has nothing to reset.
+  if (Port* const port = context.bridge.port(static_cast<PortId>(number)); port != nullptr) {
+    reset_counters(*port);
+  }
   return {};
 }
 

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::string_view kMenu = "============";
 constexpr int kScriptDepthMax = 8;
+constexpr int kScriptLinesMax = 10000;
 constexpr std::size_t kScriptBytesMax = std::size_t{1} << 20;
 
 Result<void> ds_showinfo(CommandContext& context, Args&, Reply& reply) {
@@ -38,14 +39,19 @@ Result<void> help(CommandContext& context, Args& args, Reply& reply) {
   return {};
 }
 
-// In a script, and on a console that is the terminal the switch runs in, these have no effect.
-Result<void> logout(CommandContext& context, Args&, Reply&) {
-  if (context.conversation != nullptr && context.script_depth == 0) context.conversation->end();
+// In a script these have no effect and no reply.
+Result<void> logout(CommandContext& context, Args&, Reply& reply) {
+  const bool ends =
+      context.conversation != nullptr && context.script_depth == 0 && context.conversation->end();
+  if (!ends) reply.silence();
   return {};
 }
 
-Result<void> shutdown(CommandContext& context, Args&, Reply&) {
-  if (context.conversation == nullptr || context.script_depth != 0) return {};
+Result<void> shutdown(CommandContext& context, Args&, Reply& reply) {
+  if (context.conversation == nullptr || context.script_depth != 0) {
+    reply.silence();
+    return {};
+  }
   context.log.notice("Shutdown from mgmt command");
   context.conversation->end();
   context.lane.loop().stop();
@@ -90,16 +96,15 @@ Result<std::string> read_script(const std::string& path) {
 void run_script_line(CommandContext& context, std::string_view path, std::string_view line,
                      Reply& into) {
   into.line("vde[{}]: {}", path, line);
+  line = trim(line);
+  if (line.empty() || line.front() == '#') return;
   Reply reply;
   const CommandTable::Outcome outcome = context.table.run(context, line, reply);
   reply.finish();
-  if (outcome.has_data) {
-    into.text() += kDataStart;
-    into.text() += reply.text();
-    into.text() += kDataEnd;
-  } else {
-    into.text() += reply.text();
-  }
+  if (reply.silent()) return;
+  if (outcome.has_data) into.text() += kDataStart;
+  into.text() += reply.text();
+  if (outcome.has_data) into.text() += kDataEnd;
   into.text() += status_line(outcome.result);
 }
 
@@ -115,10 +120,17 @@ Result<void> load(CommandContext& context, Args& args, Reply& reply) {
   std::string_view rest = script.value();
   ++context.script_depth;
   while (!rest.empty()) {
+    // Depth alone does not bound a script that loads itself on many lines.
+    if (++context.script_lines > kScriptLinesMax) {
+      --context.script_depth;
+      return Error{ELOOP,
+                   fmt::format("more than {} lines of scripts in one load", kScriptLinesMax)};
+    }
     const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = trim(rest.substr(0, end));
+    std::string_view line = rest.substr(0, end);
+    if (line.ends_with('\r')) line.remove_suffix(1);
     rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (!line.empty() && line.front() != '#') run_script_line(context, path, line, reply);
+    run_script_line(context, path, line, reply);
   }
   --context.script_depth;
   return {};

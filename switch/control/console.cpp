@@ -144,6 +144,10 @@ void ConsoleSession::run_line(std::string_view line) {
     out_ += "9999 END OF SESSION";
     return;
   }
+  if (reply.silent()) {
+    if (prompts_) out_ += kPrompt;
+    return;
+  }
   if (outcome.has_data) out_ += kDataStart;
   out_ += reply.text();
   producer_ = reply.take_producer();
@@ -153,9 +157,10 @@ void ConsoleSession::run_line(std::string_view line) {
   if (producer_ == nullptr) out_ += std::exchange(after_producer_, {});
 }
 
-void ConsoleSession::end() {
+bool ConsoleSession::end() {
   // The terminal the switch was started in stays its console.
   if (kind_ == Kind::socket) ending_ = true;
+  return ending_;
 }
 
 // Produces and writes as much as the reader takes.

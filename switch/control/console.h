@@ -38,7 +38,7 @@ class ConsoleSession final : public Conversation, public DebugListener {
   Result<void> start();
 
   DebugCategories& debug_categories() override { return categories_; }
-  void end() override;
+  bool end() override;
   const DebugCategories& wanted() const override { return categories_; }
   void notify(std::string_view line) override;
 

@@ -115,10 +115,15 @@ EventLoop::Timer EventLoop::arm(Duration delay, Duration period, Expired expired
   return timer;
 }
 
+bool EventLoop::has_due_slot() const {
+  return always_ready_ != 0 &&
+         std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->due(); });
+}
+
 int EventLoop::wait(std::vector<epoll_event>& events, bool poll_only) {
   timespec limit{};
   timespec* timeout = &limit;
-  if (!poll_only && always_ready_ == 0) {
+  if (!poll_only && !has_due_slot()) {
     if (alarms_.empty()) {
       timeout = nullptr;
     } else {
@@ -139,9 +144,7 @@ void EventLoop::run_once(bool poll_only) {
     // By index: callbacks may add slots.
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       Slot& slot = *slots_[i];
-      if (slot.live && slot.always_ready && (slot.events & (EPOLLIN | EPOLLOUT)) != 0) {
-        slot.ready(slot.events & (EPOLLIN | EPOLLOUT));
-      }
+      if (slot.due()) slot.ready(slot.events & (EPOLLIN | EPOLLOUT));
     }
   }
   expire();

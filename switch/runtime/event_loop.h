@@ -89,6 +89,8 @@ class EventLoop {
     bool live = false;
     bool always_ready = false;
     Ready ready;
+    // Ready now, without the kernel having to say so.
+    bool due() const { return live && always_ready && (events & (EPOLLIN | EPOLLOUT)) != 0; }
   };
   struct Alarm {
     Duration period{0};
@@ -97,6 +99,7 @@ class EventLoop {
 
   explicit EventLoop(UniqueFd epoll) : epoll_(std::move(epoll)), now_(monotonic_now()) {}
 
+  bool has_due_slot() const;
   int wait(std::vector<epoll_event>& events, bool poll_only);
   void dispatch(const std::vector<epoll_event>& events, std::size_t count);
   void expire();
@@ -113,7 +116,7 @@ class EventLoop {
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<std::uint32_t> removed_;
-  std::size_t always_ready_ = 0;
+  std::size_t always_ready_ = 0;  // slots that epoll cannot watch
   std::vector<epoll_event> fetched_ = std::vector<epoll_event>(128);
   std::map<std::pair<Time, std::uint64_t>, Alarm> alarms_;
   std::map<std::uint64_t, Time> alarm_times_;
