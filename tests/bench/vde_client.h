@@ -10,11 +10,13 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "vde_wire.h"
@@ -49,14 +51,23 @@ struct VdeClient {
   Fd data;
 };
 
+// A switch that is only just starting has no socket yet, or one that does not listen yet.
+inline void connect_in_time(int fd, const std::string& path) {
+  const sockaddr_un address = unix_address(path);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    const bool starting = errno == ENOENT || errno == ECONNREFUSED;
+    if (!starting || std::chrono::steady_clock::now() > deadline) fail("connect to " + path);
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+}
+
 // `number` makes the name of the client's own socket differ from its siblings'.
 inline VdeClient connect_client(const std::string& directory, int number) {
   VdeClient client{Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),
                    Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))};
   if (client.control.get() < 0 || client.data.get() < 0) fail("socket");
-  const sockaddr_un ctl = unix_address(directory + "/ctl");
-  if (::connect(client.control.get(), reinterpret_cast<const sockaddr*>(&ctl), sizeof ctl) != 0)
-    fail("connect to " + directory + "/ctl");
+  connect_in_time(client.control.get(), directory + "/ctl");
 
   const std::string own_name =
       directory + "/.bench" + std::to_string(getpid()) + "-" + std::to_string(number);
