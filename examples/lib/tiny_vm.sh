@@ -23,38 +23,41 @@ TINY_VM_MEMORY_MB=${TINY_VM_MEMORY_MB:-96}
 
 tiny_vm_missing() {
     local program
-    for program in qemu-system-x86_64 busybox dpkg apt-get apt-cache; do
+    for program in qemu-system-x86_64 dpkg apt-get apt-cache flock; do
         command -v "$program" >/dev/null || echo "$program"
     done
-    # Only a static busybox runs inside an initramfs that has no C library.
-    if command -v busybox >/dev/null && ! tiny_vm_is_static "$(command -v busybox)"; then
-        echo 'busybox-static (the installed busybox needs a C library)'
-    fi
     [ "$(uname -m)" = x86_64 ] || echo "an x86-64 machine (this one is $(uname -m))"
-}
-
-# A dynamically linked program names its loader in its first bytes.
-tiny_vm_is_static() {
-    ! head -c 4096 "$1" | grep -q -a 'ld-linux'
 }
 
 # --- kernel and initramfs ------------------------------------------------------------------------
 
-# The kernel is only unpacked below the cache directory, never installed on this machine.
-tiny_vm_fetch_kernel() {
-    local cache=$1 package
-    package=$(apt-cache depends "$TINY_VM_META_PACKAGE" |
+# Unpacks a package below the cache directory; nothing is installed on this machine.
+tiny_vm_unpack_package() {
+    local cache=$1 package=$2
+    # As root apt wants to drop to its own user, who may not write here; that is only a warning.
+    (cd "$cache/download" && apt-get -q -o APT::Sandbox::User=root download "$package" >&2) || {
+        echo "apt cannot download $package: run apt-get update, and see whether there is a network" >&2
+        return 1
+    }
+    dpkg -x "$cache"/download/"$package"_*.deb "$cache/download/tree"
+}
+
+tiny_vm_fetch() {
+    local cache=$1 kernel
+    kernel=$(apt-cache depends "$TINY_VM_META_PACKAGE" 2>/dev/null |
         sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
-    if [ -z "$package" ]; then
+    if [ -z "$kernel" ]; then
         echo "apt knows no kernel behind $TINY_VM_META_PACKAGE: run apt-get update first" >&2
         return 1
     fi
     rm -rf "$cache/download"
     mkdir -p "$cache/download/tree"
-    # As root apt wants to drop to its own user, who may not write here; that is only a warning.
-    (cd "$cache/download" && apt-get -q -o APT::Sandbox::User=root download "$package" >&2)
-    dpkg -x "$cache"/download/"$package"_*.deb "$cache/download/tree"
+    tiny_vm_unpack_package "$cache" "$kernel"
     cp "$cache"/download/tree/boot/vmlinuz-* "$cache/vmlinuz.new"
+    # The static one, because an initramfs has no C library; and not the installed one, because
+    # the packages busybox and busybox-static push each other out.
+    tiny_vm_unpack_package "$cache" busybox-static
+    find "$cache/download/tree" -path '*bin/busybox' -exec cp {} "$cache/busybox" \;
 }
 
 # Prints the files of a kernel module and of all that it needs, the needed ones first. The package
@@ -75,7 +78,7 @@ tiny_vm_module_order() {
 
 tiny_vm_unpacked_module() {
     case $1 in
-        *.xz) busybox xz -dc "$1" ;;
+        *.xz) xz -dc "$1" ;;
         *.gz) gzip -dc "$1" ;;
         *.zst) zstd -qdc "$1" ;;
         *) cat "$1" ;;
@@ -122,7 +125,7 @@ tiny_vm_make_initramfs() {
     local cache=$1 root=$1/root number=10 file
     rm -rf "$root"
     mkdir -p "$root/bin" "$root/modules"
-    cp "$(command -v busybox)" "$root/bin/busybox"
+    cp "$cache/busybox" "$root/bin/busybox"
     tiny_vm_init_script >"$root/init"
     chmod 755 "$root/init" "$root/bin/busybox"
     # The number in front keeps the order of loading.
@@ -131,20 +134,19 @@ tiny_vm_make_initramfs() {
         number=$((number + 1))
     done < <(tiny_vm_module_order "$cache/download/tree" virtio_pci virtio_net 8021q | awk '!seen[$0]++')
     # Not compressed: unpacking 3 MB costs the machine more than reading them.
-    (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$cache/initramfs.new"
+    (cd "$root" && find . | "$cache/busybox" cpio --quiet -o -H newc) >"$cache/initramfs.new"
 }
 
-# The same script, kernel package and busybox give the same image: then it is made only once.
+# The same script and the same kernel package give the same image: then it is made only once.
 tiny_vm_image_key() {
-    {
-        apt-cache depends "$TINY_VM_META_PACKAGE" 2>/dev/null
-        cat "${BASH_SOURCE[0]}" "$(command -v busybox)"
-    } | sha256sum | cut -d ' ' -f 1
+    { apt-cache depends "$TINY_VM_META_PACKAGE" 2>/dev/null && cat "${BASH_SOURCE[0]}"; } |
+        sha256sum | cut -d ' ' -f 1
 }
 
 tiny_vm_image() {
-    local cache=$1 key
-    mkdir -p "$cache"
+    local cache key
+    mkdir -p "$1"
+    cache=$(cd "$1" && pwd)
     key=$(tiny_vm_image_key)
     (
         # Two tests at once must not build into the same directory.
@@ -153,7 +155,7 @@ tiny_vm_image() {
             exit 0
         fi
         rm -f "$cache/key" "$cache/accelerator"
-        tiny_vm_fetch_kernel "$cache"
+        tiny_vm_fetch "$cache"
         tiny_vm_make_initramfs "$cache"
         mv "$cache/vmlinuz.new" "$cache/vmlinuz"
         mv "$cache/initramfs.new" "$cache/initramfs"
