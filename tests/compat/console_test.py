@@ -7,9 +7,12 @@ are used when it is not.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
+import struct
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,9 +176,17 @@ def play_on_stdin(program: Path) -> str:
         for command in STDIN_COMMANDS:
             before = len(switch.output_text())
             switch.stdin(command + "\n")
-            if command != "logout":
+            if command == "logout":  # says nothing; the original takes what it reads at once for one command
+                wait_until("logout read", lambda: unread(switch) == 0)
+            else:
                 wait_until(f"reply to {command}", lambda: ended_reply(switch.output_text()[before:]))
         return switch.output_text()
+
+
+def unread(switch: Switch) -> int:
+    """Bytes in the pipe that is the switch's standard input."""
+    assert switch.process.stdin
+    return struct.unpack("i", fcntl.ioctl(switch.process.stdin, termios.FIONREAD, b"\0" * 4))[0]
 
 
 def ended_reply(text: str) -> bool:

@@ -155,3 +155,11 @@ def open_console(path: Path | str, timeout: float = 5.0) -> Console:
             return None
 
     return wait_until(f"console at {path}", connected, timeout)  # type: ignore[return-value]
+
+
+def assert_balanced(console: Console) -> None:
+    """Every frame is accounted for: received = forwarded + dropped, offered = transmitted + queued + dropped."""
+    for line in console.check("port/balance"):
+        if not line.startswith("Port "):
+            whole, *parts = [int(word) for word in line.split() if word.isdigit()]
+            assert whole == sum(parts), line

@@ -39,6 +39,11 @@ def is_original(program: Path) -> bool:
     return program.resolve() == ORIGINAL.resolve() and original_installed()
 
 
+def is_sanitized(program: Path) -> bool:
+    """True for a sanitizer build, which needs memory and descriptors of its own."""
+    return b"__asan_init" in program.read_bytes() or b"__tsan_init" in program.read_bytes()
+
+
 def original_installed() -> bool:
     """True when /usr/bin/vde_switch is the original and not an installed copy of ours."""
     if not ORIGINAL.exists():

@@ -274,8 +274,9 @@ def write_script(switch: Switch, name: str, text: str) -> Path:
 
 @pytest.mark.parametrize("one, two", [("load DIR/one\n", ""), ("load DIR/two\n", "load DIR/one\n"),
                                       ("load DIR/one\nload DIR/one\n", ""),
-                                      ("load DIR/two\nload DIR/two\n", "load DIR/one\nload DIR/one\n")],
-                         ids=["itself", "each other", "itself twice", "each other twice"])
+                                      ("load DIR/two\nload DIR/two\n", "load DIR/one\nload DIR/one\n"),
+                                      ("load DIR/one\n" * 20, "")],
+                         ids=["itself", "each other", "itself twice", "each other twice", "itself 20 times"])
 def test_a_script_that_loads_itself_ends_with_an_error(switch: Switch, traffic: Traffic, one: str, two: str) -> None:
     write_script(switch, "two", two)
     script = write_script(switch, "one", one)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from console import Console
+from console import Console, assert_balanced
 from frames import BROADCAST, IPV4, QINQ, broadcast, frame, mac, mac_text, tag, untagged
 from netns import NetNamespace
 from switch_process import Switch, is_original, switch_program
@@ -32,14 +32,6 @@ def drops(console: Console, port: int) -> dict[str, int]:
     assert head == f"Port {port:04d}"
     words = [line.split() for line in lines]
     return {name: int(count) for _, name, count, *_ in words}
-
-
-def assert_balanced(console: Console) -> None:
-    """Every frame is accounted for: received = forwarded + dropped, offered = transmitted + queued + dropped."""
-    for line in console.check("port/balance"):
-        if not line.startswith("Port "):
-            whole, *parts = [int(word) for word in line.split() if word.isdigit()]
-            assert whole == sum(parts), line
 
 
 def exchange(sender: VdeClient, data: bytes, console: Console) -> None:
