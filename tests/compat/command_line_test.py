@@ -277,6 +277,16 @@ def test_modes_of_a_switch_without_privilege(start_switch: Start, directory: Pat
     assert os.stat(client.switch_path).st_uid == 65534
 
 
+@pytest.mark.root
+def test_a_client_may_change_the_mode_of_its_data_socket(start_switch: Start) -> None:
+    """As libvdeplug does after the handshake, for the mode its user asked for."""
+    switch = start_switch("-m", "666")
+    with as_user(65534):
+        client = switch.client()
+        os.chmod(client.switch_path, 0o770)
+    assert oct(mode_of(client.switch_path)) == oct(0o770)
+
+
 # -- signals -------------------------------------------------------------------------------------
 
 def test_sigterm_cleans_up(switch: Switch) -> None:
@@ -574,7 +584,7 @@ def test_relative_paths_of_a_daemon(relative_daemon: Path) -> None:
 
 @pytest.mark.ours
 @pytest.mark.parametrize("options, code", [("-p /nonexistent/pid", 1), ("--macaddr xx", 1), ("-g nosuchgroup", 1),
-                                           ("-M /nonexistent/mgmt", 0)], ids=str)
+                                           ("-M /nonexistent/mgmt", 0), ("-t nonexistent/tap", 0)], ids=str)
 def test_a_daemon_returns_the_true_exit_code(directory: Path, options: str, code: int) -> None:
     adopt_orphans()
     done = run_switch("-d", "-s", str(directory / "ctl"), "-p", str(directory / "pid"), *options.split(),

@@ -89,6 +89,12 @@ def test_a_line_without_end_costs_no_memory_and_delays_nobody(switch: Switch, tr
     assert switch.resident_kib() - before < 4096
 
 
+def test_blanks_before_a_command_are_skipped(switch: Switch) -> None:
+    console = switch.console()
+    for command in ("  port/showinfo", "\tport/showinfo", " \t  port/showinfo   "):
+        assert console.run(command).ok
+
+
 @pytest.mark.parametrize("command, code", [(b"port/create 3\r\n", 1000), (b"port/setuser 3 root\r\n", 1000),
                                            (b"hash/setsize 64\r", 1000), (b"\r\n", 0), (b"\r", 0)], ids=repr)
 def test_carriage_returns_are_dropped(switch: Switch, command: bytes, code: int) -> None:

@@ -128,6 +128,46 @@ def test_a_client_killed_or_stopped_under_load_costs_the_others_nothing(switch: 
     assert_balanced(console)
 
 
+@contextlib.contextmanager
+def unicast_flood(switch: Switch) -> Iterator[None]:
+    """One client sends to another one, which never reads, as fast as it can."""
+    deaf, loud = switch.client(), switch.client()
+    deaf.send(broadcast(mac(50)))
+    stop = threading.Event()
+
+    def flood() -> None:
+        data = frame(mac(50), mac(51), size=1514)
+        while not stop.is_set():
+            loud.try_send(data)
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_client_that_floods_another_costs_the_rest_no_frame(switch: Switch) -> None:
+    one, two = taught(switch)
+    with unicast_flood(switch):
+        times = round_trips(one, two, 500)
+    assert statistics.median(times) < 0.05
+    console = switch.console()
+    assert console.check("port/drops 1")[1:] == console.check("port/drops 2")[1:] == []
+    assert_balanced(console)
+
+
+def test_clients_are_told_when_the_switch_ends(switch: Switch) -> None:
+    clients = [switch.client() for _ in range(10)]
+    assert switch.stop() == 0
+    for client in clients:
+        assert client.ctl_closed(timeout=1.0)
+        with pytest.raises(OSError):
+            client.send(broadcast(mac(1)))
+
+
 def test_a_stopped_client_gets_what_is_queued_when_it_goes_on(switch: Switch) -> None:
     sender, sleeper, other = switch.client(), switch.client(), switch.client()
     for number in range(3000):
@@ -384,6 +424,15 @@ def test_a_thousand_clients(start_switch: Start) -> None:
         client.close()
     wait_until("all gone", lambda: ports(console) == [])
     assert sorted(path.name for path in switch.ctl_dir.iterdir()) == ["ctl"]
+
+
+def test_32_idle_ports_take_little_memory(start_switch: Start) -> None:
+    if is_sanitized(switch_program()):
+        pytest.skip("a sanitizer takes memory itself")
+    switch = start_switch()
+    for _ in range(32):
+        switch.client()
+    assert switch.resident_kib() < 12 * 1024
 
 
 def test_an_idle_switch_is_idle(start_switch: Start) -> None:
