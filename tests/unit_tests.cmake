@@ -1,1 +1,23 @@
 # SPDX-License-Identifier: MIT
+#
+# C++ tests: one line a file, one program. They need no network, no root and no time; those that
+# can use root (TAPs, other users) say what they skip without it.
+find_package(rapidcheck REQUIRED)
+
+add_executable(lanyard_tests
+  switch/base/fd_test.cpp
+  switch/base/identity_test.cpp
+  switch/base/log_test.cpp
+  switch/base/result_test.cpp
+  switch/base/text_test.cpp
+  switch/base/time_test.cpp
+  switch/base/unix_socket_test.cpp
+  switch/frame/ethernet_test.cpp
+  switch/frame/frame_pool_test.cpp
+  switch/frame/frame_test.cpp
+  switch/frame/mac_address_test.cpp
+  switch/frame/offload_test.cpp
+)
+target_link_libraries(lanyard_tests PRIVATE
+  lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)
+gtest_discover_tests(lanyard_tests PROPERTIES LABELS unit TIMEOUT 60)

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//
+// Writes down what the bridge reports, a line an event.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "switch/bridge/event.h"
+
+namespace lanyard::testing {
+
+class RecordingEvents final : public EventSink {
+ public:
+  explicit RecordingEvents(bool mac_events = true) : mac_events_(mac_events) {}
+
+  void on_event(const Event& event) override { lines_.push_back(text_of(event)); }
+  bool wants_mac_events() const override { return mac_events_; }
+
+  std::vector<std::string> take() { return std::exchange(lines_, {}); }
+
+ private:
+  static std::string text_of(const Event& event) {
+    using Kind = Event::Kind;
+    const std::string station = fmt::format("{} vlan {}", event.mac.text(), event.vlan);
+    switch (event.kind) {
+      case Kind::mac_learned: return fmt::format("learned {} on {}", station, event.port);
+      case Kind::mac_forgotten: return fmt::format("forgotten {} on {}", station, event.port);
+      case Kind::mac_moved:
+        return fmt::format("moved {} from {} to {}", station, event.port, event.other);
+      case Kind::port_added: return fmt::format("port {} added", event.port);
+      case Kind::port_emptied: return fmt::format("port {} emptied", event.port);
+      case Kind::port_described:
+        return fmt::format("port {} endpoint {} is '{}'", event.port, event.endpoint_id,
+                           event.text);
+      case Kind::endpoint_added:
+        return fmt::format("port {} endpoint {} added", event.port, event.endpoint_id);
+      case Kind::endpoint_removed:
+        return fmt::format("port {} endpoint {} removed", event.port, event.endpoint_id);
+    }
+    return "an event of no known kind";
+  }
+
+  bool mac_events_;
+  std::vector<std::string> lines_;
+};
+
+}  // namespace lanyard::testing
