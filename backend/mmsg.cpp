@@ -24,6 +24,11 @@ Drop reason_of(int error) {
   }
 }
 
+// A refused datagram of ours is reported here once; the client itself is still there.
+Rx after_error() {
+  return errno == ECONNREFUSED || errno == ECONNRESET ? Rx::more : Rx::drained;
+}
+
 }  // namespace
 
 DatagramBatches::DatagramBatches(FramePool& pool) : pool_(pool) {
@@ -39,29 +44,52 @@ void DatagramBatches::fill(std::size_t slot) {
   receive_parts_[slot] = {empty_[slot]->segments[0].data, kMaxFrameSize};
 }
 
-Rx DatagramBatches::receive(int fd, FrameBatch& into) {
+void DatagramBatches::push_received(std::size_t slot, std::size_t size, bool truncated,
+                                    FrameBatch& into) {
+  if (size == 0) return;
+  FrameRef frame = std::move(empty_[slot]);
+  frame->set_bytes(frame->segments[0].data, static_cast<std::uint32_t>(size));
+  frame->truncated = truncated;
+  into.push(std::move(frame));
+}
+
+Rx DatagramBatches::receive_one(int fd, BurstGuess& guess, FrameBatch& into) {
+  if (!empty_[0]) fill(0);
+  const ssize_t size =
+      ::recv(fd, empty_[0]->segments[0].data, kMaxFrameSize, MSG_DONTWAIT | MSG_TRUNC);
+  if (size < 0) return after_error();
+  guess.found(1);
+  const auto whole = static_cast<std::size_t>(size);
+  push_received(0, std::min(whole, kMaxFrameSize), whole > kMaxFrameSize, into);
+  return Rx::drained;  // as far as we looked; epoll tells when there is more
+}
+
+Rx DatagramBatches::receive(int fd, BurstGuess& guess, FrameBatch& into) {
+  if (guess.expects_one()) return receive_one(fd, guess, into);
   const std::size_t wanted = into.room();
   for (std::size_t i = 0; i < wanted; ++i) {
     if (!empty_[i]) fill(i);
   }
   const int count = ::recvmmsg(fd, receive_messages_.data(), static_cast<unsigned>(wanted),
                                MSG_DONTWAIT, nullptr);
-  // A refused datagram of ours is reported here once; the client itself is still there.
-  if (count < 0) return errno == ECONNREFUSED || errno == ECONNRESET ? Rx::more : Rx::drained;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+  if (count < 0) return after_error();
+  const auto found = static_cast<std::size_t>(count);
+  guess.found(found);
+  for (std::size_t i = 0; i < found; ++i) {
     const mmsghdr& message = receive_messages_[i];
-    if (message.msg_len == 0) continue;
-    FrameRef frame = std::move(empty_[i]);
-    frame->set_bytes(frame->segments[0].data, message.msg_len);
-    frame->truncated = (message.msg_hdr.msg_flags & MSG_TRUNC) != 0;
-    into.push(std::move(frame));
+    push_received(i, message.msg_len, (message.msg_hdr.msg_flags & MSG_TRUNC) != 0, into);
   }
-  return static_cast<std::size_t>(count) == wanted ? Rx::more : Rx::drained;
+  return found == wanted ? Rx::more : Rx::drained;
 }
 
 // As send(2) and sendmmsg(2): how many were sent, or -1.
 long DatagramBatches::send(int fd, std::span<const Outgoing> frames) {
-  // A system call for many costs more than one for one when there is only one.
+  // A system call for many costs more than one for one when there is only one, and the plainest
+  // costs least.
+  if (frames.size() == 1 && !frames[0].tagged && frames[0].frame->segment_count == 1) {
+    const Segment& all = frames[0].frame->segments[0];
+    return ::send(fd, all.data, all.size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 1;
+  }
   if (frames.size() == 1) {
     msghdr& header = send_messages_[0].msg_hdr;
     header.msg_iovlen = gather(frames[0], send_parts_[0]);

@@ -9,6 +9,7 @@
 #include <array>
 #include <span>
 
+#include "backend/burst_guess.h"
 #include "switch/bridge/endpoint.h"
 #include "switch/frame/frame.h"
 
@@ -25,7 +26,7 @@ class DatagramBatches {
 
   // One system call: up to into.room() datagrams that are there now. Empty datagrams are no frames
   // and are skipped. Rx::closed when the socket is beyond use.
-  Rx receive(int fd, FrameBatch& into);
+  Rx receive(int fd, BurstGuess& guess, FrameBatch& into);
 
   // One system call, or as many as it takes to get past frames that cannot be sent.
   Transmitted transmit(int fd, std::span<const Outgoing> frames);
@@ -34,6 +35,8 @@ class DatagramBatches {
   static constexpr std::size_t kSlots = FrameBatch::kCapacity;
 
   void fill(std::size_t slot);
+  void push_received(std::size_t slot, std::size_t size, bool truncated, FrameBatch& into);
+  Rx receive_one(int fd, BurstGuess& guess, FrameBatch& into);
   long send(int fd, std::span<const Outgoing> frames);
 
   FramePool& pool_;

@@ -20,6 +20,7 @@
 #include <cstring>
 #include <memory>
 
+#include "backend/burst_guess.h"
 #include "switch/base/text.h"
 #include "switch/frame/frame_pool.h"
 #include "switch/runtime/backend.h"
@@ -56,31 +57,16 @@ class TapEndpoint final : public Endpoint {
 
   // The device gives one frame a call.
   Rx receive(FrameBatch& into) override {
-    while (into.room() != 0) {
-      if (!empty_) empty_ = pool_.make();
-      std::uint8_t* const data = empty_->segments[0].data;
-      const ssize_t count = ::read(fd_.get(), data, kMaxFrameSize);
-      if (count < 0) {
-        if (errno == EINTR) continue;
-        return errno == EBADFD ? Rx::closed : Rx::drained;
-      }
-      if (count == 0) return Rx::drained;
-      empty_->set_bytes(data, static_cast<std::uint32_t>(count));
-      into.push(std::move(empty_));
-    }
-    return Rx::more;
+    const std::size_t wanted = guess_.expects_one() ? 1 : into.room();
+    const Rx rx = read_frames(into, wanted);
+    guess_.found(into.size());
+    return rx;
   }
 
   Transmitted transmit(std::span<const Outgoing> frames) override {
     Transmitted done;
     for (const Outgoing& out : frames) {
-      std::array<iovec, kGatherMax> parts;
-      const std::size_t count = gather(out, parts);
-      ssize_t written = 0;
-      do {
-        written = ::writev(fd_.get(), parts.data(), static_cast<int>(count));
-      } while (written < 0 && errno == EINTR);
-      if (written < 0) {
+      if (write_frame(out) < 0) {
         if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) break;
         done.why = reason_of(errno);
         ++done.lost;
@@ -91,8 +77,32 @@ class TapEndpoint final : public Endpoint {
   }
 
  private:
+  Rx read_frames(FrameBatch& into, std::size_t wanted) {
+    for (; wanted != 0; --wanted) {
+      if (!empty_) empty_ = pool_.make();
+      std::uint8_t* const data = empty_->segments[0].data;
+      const ssize_t count = ::read(fd_.get(), data, kMaxFrameSize);
+      if (count < 0) return errno == EBADFD ? Rx::closed : Rx::drained;
+      if (count == 0) return Rx::drained;
+      empty_->set_bytes(data, static_cast<std::uint32_t>(count));
+      into.push(std::move(empty_));
+    }
+    return into.room() == 0 ? Rx::more : Rx::drained;
+  }
+
+  ssize_t write_frame(const Outgoing& out) const {
+    const Frame& frame = *out.frame;
+    if (!out.tagged && frame.segment_count == 1) {
+      return ::write(fd_.get(), frame.segments[0].data, frame.segments[0].size);
+    }
+    std::array<iovec, kGatherMax> parts;
+    const std::size_t count = gather(out, parts);
+    return ::writev(fd_.get(), parts.data(), static_cast<int>(count));
+  }
+
   UniqueFd fd_;
   FramePool& pool_;
+  BurstGuess guess_;
   FrameRef empty_;
 };
 

@@ -33,7 +33,9 @@ class VdeEndpoint final : public Endpoint {
   std::string label() const override { return description_; }
   Caps caps() const override { return caps_; }
   int wait_fd() const override { return data_.get(); }
-  Rx receive(FrameBatch& into) override { return shared_->batches.receive(data_.get(), into); }
+  Rx receive(FrameBatch& into) override {
+    return shared_->batches.receive(data_.get(), guess_, into);
+  }
   Transmitted transmit(std::span<const Outgoing> frames) override;
 
  private:
@@ -42,6 +44,7 @@ class VdeEndpoint final : public Endpoint {
   std::string socket_path_;
   std::string description_;
   Caps caps_;
+  BurstGuess guess_;
   bool gone_reported_ = false;
 };
 

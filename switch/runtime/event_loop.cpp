@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "switch/runtime/event_loop.h"
 
+#include <sys/timerfd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -58,7 +60,15 @@ void EventLoop::Timer::reset() {
 Result<std::unique_ptr<EventLoop>> EventLoop::create() {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return Error{errno, fmt::format("epoll_create1: {}", std::strerror(errno))};
-  return std::unique_ptr<EventLoop>(new EventLoop(std::move(epoll)));
+  UniqueFd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!timer) return Error{errno, fmt::format("timerfd_create: {}", std::strerror(errno))};
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = kTimerTag;
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, timer.get(), &event) != 0) {
+    return Error{errno, fmt::format("epoll_ctl: {}", std::strerror(errno))};
+  }
+  return std::unique_ptr<EventLoop>(new EventLoop(std::move(epoll), std::move(timer)));
 }
 
 Result<EventLoop::Watch> EventLoop::watch(int fd, std::uint32_t epoll_events, Ready ready) {
@@ -120,24 +130,23 @@ bool EventLoop::has_due_slot() const {
          std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->due(); });
 }
 
-int EventLoop::wait(std::vector<epoll_event>& events, bool poll_only) {
-  timespec limit{};
-  timespec* timeout = &limit;
-  if (!poll_only && !has_due_slot()) {
-    if (alarms_.empty()) {
-      timeout = nullptr;
-    } else {
-      const Duration left = std::max(alarms_.begin()->first.first - monotonic_now(), Duration{0});
-      limit.tv_sec = left.count() / 1'000'000'000;
-      limit.tv_nsec = left.count() % 1'000'000'000;
-    }
-  }
-  return ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout,
-                        nullptr);
+// Sets the timer to the nearest deadline, unless it is set to that already. A deadline in the past
+// makes it readable at once.
+void EventLoop::set_deadline() {
+  const Time nearest = alarms_.empty() ? Time{0} : std::max(alarms_.begin()->first.first, Time{1});
+  if (nearest == deadline_) return;
+  deadline_ = nearest;
+  itimerspec when{};
+  when.it_value.tv_sec = nearest.count() / 1'000'000'000;
+  when.it_value.tv_nsec = nearest.count() % 1'000'000'000;
+  ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
 void EventLoop::run_once(bool poll_only) {
-  const int count = wait(fetched_, poll_only);
+  set_deadline();
+  const int timeout_ms = poll_only || has_due_slot() ? 0 : -1;
+  const int count =
+      ::epoll_wait(epoll_.get(), fetched_.data(), static_cast<int>(fetched_.size()), timeout_ms);
   now_ = monotonic_now();
   if (count > 0) dispatch(fetched_, static_cast<std::size_t>(count));
   if (always_ready_ != 0) {
@@ -153,6 +162,11 @@ void EventLoop::run_once(bool poll_only) {
 
 void EventLoop::dispatch(const std::vector<epoll_event>& events, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
+    if (events[i].data.u64 == kTimerTag) {
+      // Setting it anew takes the readiness away; expire() does what is due.
+      deadline_ = Time{-1};
+      continue;
+    }
     const auto index = static_cast<std::uint32_t>(events[i].data.u64);
     const auto generation = static_cast<std::uint32_t>(events[i].data.u64 >> 32);
     Slot& slot = *slots_[index];

@@ -5,7 +5,10 @@
 // What makes it hard: a callback may remove any watch or timer, its own included, while events for
 // it are already fetched. So removal only marks; slots are reused after the round, and an event
 // carries the generation of the slot it was armed for. Descriptors that epoll refuses (regular
-// files, /dev/null) are treated as always readable, as poll(2) would say. One thread.
+// files, /dev/null) are treated as always readable, as poll(2) would say. And deadlines must cost
+// nothing per wake-up: a time-out given to epoll_wait arms and cancels a kernel timer at every
+// sleep (in a guest, an exit to the hypervisor each), so one timerfd holds the nearest deadline and
+// is set anew only when that changes. One thread.
 #pragma once
 
 #include <sys/epoll.h>
@@ -97,10 +100,11 @@ class EventLoop {
     Expired expired;
   };
 
-  explicit EventLoop(UniqueFd epoll) : epoll_(std::move(epoll)), now_(monotonic_now()) {}
+  EventLoop(UniqueFd epoll, UniqueFd timer)
+      : epoll_(std::move(epoll)), timer_(std::move(timer)), now_(monotonic_now()) {}
 
   bool has_due_slot() const;
-  int wait(std::vector<epoll_event>& events, bool poll_only);
+  void set_deadline();
   void dispatch(const std::vector<epoll_event>& events, std::size_t count);
   void expire();
   void remove(std::uint32_t slot);
@@ -110,7 +114,11 @@ class EventLoop {
     return std::uint64_t{generation} << 32 | slot;
   }
 
+  static constexpr std::uint64_t kTimerTag = ~std::uint64_t{0};
+
   UniqueFd epoll_;
+  UniqueFd timer_;
+  Time deadline_{0};  // what timer_ is set to; 0: not set
   Time now_;
   bool stopped_ = false;
   std::vector<std::unique_ptr<Slot>> slots_;
