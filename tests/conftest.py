@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What every system test shares: where the programs are, and fixtures that clean up after a failure too."""
+"""What every system test shares: the programs, and fixtures that clean up after a failure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from switch_process import Switch, is_original, short_directory, switch_program 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record", action="store_true",
-                     help="record the golden console transcripts from /usr/bin/vde_switch")
+    parser.addoption(
+        "--record",
+        action="store_true",
+        help="record the golden console transcripts from /usr/bin/vde_switch",
+    )
 
 
 def pytest_configure() -> None:
@@ -51,7 +54,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 def start_switch() -> Iterator[Callable[..., Switch]]:
-    """start_switch(*options, **how): a running switch, stopped when the test ends, however it ends."""
+    """start_switch(*options, **how): a running switch, stopped however the test ends."""
     with contextlib.ExitStack() as stack:
         yield lambda *options, **how: stack.enter_context(Switch(*options, **how))
 

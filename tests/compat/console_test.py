@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Every console command, right and wrong, in several states: the same replies as the original.
 
-The original is played live when it is installed, and its recorded transcripts (golden/, made anew with --record)
-are used when it is not.
+The original is played live when it is installed; when it is not, its recorded transcripts are used
+(golden/, made anew with --record).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from console import PROMPT, Console  # noqa: E402
-from intended_differences import ADDED_COMMANDS, DIFFERENCES, expected  # noqa: E402
+from intended_differences import ADDED_COMMANDS, DIFFERENCES, Difference, expected  # noqa: E402
 from player import Exchange, play, read_transcript, write_transcript  # noqa: E402
 from scenarios import SCENARIOS, Scenario  # noqa: E402
 from switch_process import ORIGINAL, Switch, original_installed, switch_program  # noqa: E402
@@ -68,8 +68,9 @@ def without_added_commands(exchange: Exchange) -> Exchange:
 
 
 @each_scenario
-def test_recorded_transcripts_are_what_the_original_says(scenario: Scenario,
-                                                         request: pytest.FixtureRequest) -> None:
+def test_recorded_transcripts_are_what_the_original_says(
+    scenario: Scenario, request: pytest.FixtureRequest
+) -> None:
     if not original_installed():
         pytest.skip("the original vde_switch is not installed; its recorded transcripts are used")
     if not can_play(scenario):
@@ -85,19 +86,28 @@ def test_recorded_transcripts_are_what_the_original_says(scenario: Scenario,
 def test_ours_answers_as_the_original(scenario: Scenario) -> None:
     if not can_play(scenario):
         pytest.skip("needs root")
-    wanted = [(exchange.step, expected(scenario.name, exchange.step, exchange.reply))
-              for exchange in original_transcript(scenario)]
+    wanted = [
+        (exchange.step, expected(scenario.name, exchange.step, exchange.reply))
+        for exchange in original_transcript(scenario)
+    ]
     played = [without_added_commands(exchange) for exchange in play(scenario, switch_program())]
-    wrong = [f">>> {step}\n--- wanted\n{reply}\n--- got\n{exchange.reply}"
-             for (step, reply), exchange in zip(wanted, played, strict=True) if exchange.reply != reply]
+    wrong = [
+        f">>> {step}\n--- wanted\n{reply}\n--- got\n{exchange.reply}"
+        for (step, reply), exchange in zip(wanted, played, strict=True)
+        if exchange.reply != reply
+    ]
     assert not wrong, "\n" + "\n".join(wrong)
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda difference: difference.reason)
-def test_every_intended_difference_changes_something(difference: object) -> None:
-    changed = [exchange.step for scenario in SCENARIOS for exchange in read_transcript(golden_file(scenario))
-               if difference.applies(scenario.name, exchange.step)  # type: ignore[attr-defined]
-               and difference.change(exchange.reply) != exchange.reply]  # type: ignore[attr-defined]
+def test_every_intended_difference_changes_something(difference: Difference) -> None:
+    changed = [
+        exchange.step
+        for scenario in SCENARIOS
+        for exchange in read_transcript(golden_file(scenario))
+        if difference.applies(scenario.name, exchange.step)
+        and difference.change(exchange.reply) != exchange.reply
+    ]
     assert changed
 
 
@@ -112,6 +122,7 @@ def test_every_command_of_the_original_is_played() -> None:
 
 
 # -- bytes around the replies --------------------------------------------------------------------
+
 
 def test_banner_and_prompt(switch: Switch) -> None:
     first, second, rest = switch.console().banner.split(b"\n", 2)
@@ -167,8 +178,17 @@ def test_showinfo_tells_pid_mac_and_console_mode(start_switch: Callable[..., Swi
 
 # -- the console on standard input ---------------------------------------------------------------
 
-STDIN_COMMANDS = ("port/showinfo", "vlan/create 10", "vlan/create 10", "vlan/print", "port/create 3",
-                  "port/allprint", "bogus", "logout", "hash/showinfo")
+STDIN_COMMANDS = (
+    "port/showinfo",
+    "vlan/create 10",
+    "vlan/create 10",
+    "vlan/print",
+    "port/create 3",
+    "port/allprint",
+    "bogus",
+    "logout",
+    "hash/showinfo",
+)
 
 
 def play_on_stdin(program: Path) -> str:
@@ -176,10 +196,14 @@ def play_on_stdin(program: Path) -> str:
         for command in STDIN_COMMANDS:
             before = len(switch.output_text())
             switch.stdin(command + "\n")
-            if command == "logout":  # says nothing; the original takes what it reads at once for one command
+            if (
+                command == "logout"
+            ):  # says nothing; the original takes what it reads at once for one command
                 wait_until("logout read", lambda: unread(switch) == 0)
             else:
-                wait_until(f"reply to {command}", lambda: ended_reply(switch.output_text()[before:]))
+                wait_until(
+                    f"reply to {command}", lambda: ended_reply(switch.output_text()[before:])
+                )
         return switch.output_text()
 
 
@@ -215,6 +239,7 @@ def test_debug_lines_come_to_stdout_when_stdin_asked(switch: Switch) -> None:
 
 # -- what the original does wrong ----------------------------------------------------------------
 
+
 @pytest.mark.ours
 def test_numbers_are_decimal_or_hexadecimal_never_octal(switch: Switch) -> None:
     console = switch.console()
@@ -231,15 +256,31 @@ def test_numbers_are_decimal_or_hexadecimal_never_octal(switch: Switch) -> None:
 def test_vlan_4094_works(switch: Switch) -> None:
     console = switch.console()
     console.check("port/create 1")
-    assert [console.code(command) for command in
-            ("vlan/create 4094", "vlan/create 4094", "vlan/create 4095", "port/setvlan 1 4094",
-             "vlan/remove 4094", "port/setvlan 1 0", "vlan/remove 4094")] == [
-                 1000, 1017, 1022, 1000, 1098, 1000, 1000]
+    assert [
+        console.code(command)
+        for command in (
+            "vlan/create 4094",
+            "vlan/create 4094",
+            "vlan/create 4095",
+            "port/setvlan 1 4094",
+            "vlan/remove 4094",
+            "port/setvlan 1 0",
+            "vlan/remove 4094",
+        )
+    ] == [1000, 1017, 1022, 1000, 1098, 1000, 1000]
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("command", ["hash/setexpire -1", "hash/setgcint -1", "hash/setminper -1",
-                                     "port/setnumports 2147483647", "hash/setsize 2147483647"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "hash/setexpire -1",
+        "hash/setgcint -1",
+        "hash/setminper -1",
+        "port/setnumports 2147483647",
+        "hash/setsize 2147483647",
+    ],
+)
 def test_numbers_without_sense_are_refused(switch: Switch, command: str) -> None:
     console = switch.console()
     assert console.code(command) in (1012, 1022)

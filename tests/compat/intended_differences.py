@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Where our console means to differ from the original, and why.
 
-Each rule turns the original's reply into ours; a reply that differs in any other way fails the comparison, and
-so does a rule that changes nothing any more.
+Each rule turns the original's reply into ours. A reply that differs in any other way fails the
+comparison, and so does a rule that changes nothing any more.
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 # The commands ours adds. They stand at the end of `help`, behind everything the original knows.
-ADDED_COMMANDS = ("lanyard", "port/drops", "port/balance", "port/passtags", "port/setqueue", "port/plug",
-                  "switch/explain", "backend/list")
+ADDED_COMMANDS = (
+    "lanyard",
+    "port/drops",
+    "port/balance",
+    "port/passtags",
+    "port/setqueue",
+    "port/plug",
+    "switch/explain",
+    "backend/list",
+)
 
 EMPTY_DATA = "0000 DATA END WITH '.'\n.\n"
 NO_SUCH = "1006 No such device or address"
@@ -49,19 +57,41 @@ def known_user_of_port_3(reply: str) -> str:
 
 DIFFERENCES = (
     Difference("the menus fstp/ and plugin/ are not there yet", r"help.*", without_later_menus),
-    Difference("the original's text says `add` for the command that deletes", r"help( vlan)?",
-               lambda reply: reply.replace("vlan/delport       N PORT          add port to the vlan N (tagged)",
-                                           "vlan/delport       N PORT          delete port from the vlan N")),
+    Difference(
+        "the original's text says `add` for the command that deletes",
+        r"help( vlan)?",
+        lambda reply: reply.replace(
+            "vlan/delport       N PORT          add port to the vlan N (tagged)",
+            "vlan/delport       N PORT          delete port from the vlan N",
+        ),
+    ),
     Difference("the original prints the port plus one", r"hash/find .*", one_port_less),
-    Difference("-n N gives the ports 1 to N and 0, not 1 to N-1", r"port/showinfo",
-               lambda reply: reply.replace("Numports=5", "Numports=4"), scenario="full"),
-    Difference("a client with an abstract address is who the kernel says it is, not nobody",
-               r"port/(all)?print.*", known_user_of_port_3, scenario="endpoints"),
-    Difference("vlan/allprint takes VLAN 0, as vlan/print does", r"vlan/allprint 0",
-               instead("0000 DATA END WITH '.'\nVLAN 0000\n.\n1000 Success")),
-    Difference("VID 4094 is a VLAN like others", r"vlan/(all)?print 4094", instead(EMPTY_DATA + NO_SUCH)),
+    Difference(
+        "-n N gives the ports 1 to N and 0, not 1 to N-1",
+        r"port/showinfo",
+        lambda reply: reply.replace("Numports=5", "Numports=4"),
+        scenario="full",
+    ),
+    Difference(
+        "a client with an abstract address is who the kernel says it is, not nobody",
+        r"port/(all)?print.*",
+        known_user_of_port_3,
+        scenario="endpoints",
+    ),
+    Difference(
+        "vlan/allprint takes VLAN 0, as vlan/print does",
+        r"vlan/allprint 0",
+        instead("0000 DATA END WITH '.'\nVLAN 0000\n.\n1000 Success"),
+    ),
+    Difference(
+        "VID 4094 is a VLAN like others", r"vlan/(all)?print 4094", instead(EMPTY_DATA + NO_SUCH)
+    ),
     Difference("a directory is no script", r"load \{dir\}", instead("1022 Invalid argument")),
-    Difference("VLAN 0 cannot be removed, even while no port is in it", r"vlan/remove( 0)?", instead(IN_USE)),
+    Difference(
+        "VLAN 0 cannot be removed, even while no port is in it",
+        r"vlan/remove( 0)?",
+        instead(IN_USE),
+    ),
 )
 
 

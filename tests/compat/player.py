@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Plays a scenario to a switch and writes down what it says, with everything masked that differs from run to run."""
+"""Plays a scenario to a switch and writes down what it says, what differs in every run masked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from console import Console
 from frames import BROADCAST, frame, mac, mac_text, tag, tags_of
 from netns import NetNamespace
 from scenarios import Scenario
@@ -58,16 +57,19 @@ class Player:
         self.clients: dict[str, VdeClient] = {}
 
     def play(self) -> list[Exchange]:
+        played: list[Exchange] = []
         with contextlib.ExitStack() as stack:
             netns = stack.enter_context(NetNamespace()).name if self.scenario.tap else None
             self.switch = stack.enter_context(
-                Switch(*self._options(), program=self.program, netns=netns))
+                Switch(*self._options(), program=self.program, netns=netns)
+            )
             stack.callback(self._close_clients)
             for name, text in self.scenario.files.items():
                 (self.switch.directory / name).write_text(text.format(dir=self.switch.directory))
             self.console = self.switch.console()
             self.probe = self.switch.console()
-            return [Exchange(step, masked(self._step(step))) for step in self.scenario.steps]
+            played = [Exchange(step, masked(self._step(step))) for step in self.scenario.steps]
+        return played
 
     def _options(self) -> tuple[str, ...]:
         if self.scenario.ours is None or is_original(self.program):
@@ -79,10 +81,16 @@ class Player:
             client.close()
 
     def _step(self, step: str) -> str:
-        work = {"+": self._plug, "-": self._unplug, "!": self._send}.get(step[:1])
-        if work is None:
+        words = step[1:].split()
+        if step.startswith("+"):
+            done = self._plug(*words)
+        elif step.startswith("-"):
+            done = self._unplug(*words)
+        elif step.startswith("!"):
+            done = self._send(*words)
+        else:
             return self._command(step)
-        return "\n".join([work(*step[1:].split()), *self._events()])
+        return "\n".join([done, *self._events()])
 
     def _command(self, step: str) -> str:
         text = re.sub(r"\{(\w+)(?::(\w+))?\}", self._value, step)
@@ -97,7 +105,7 @@ class Player:
         return mac_text(mac(int(name))) if kind == "mac" else self._endpoint_id(name)
 
     def _endpoint_id(self, name: str) -> str:
-        """The ID as a number for epclose: without the leading zeros, which the original reads as octal."""
+        """The ID for epclose: without the leading zeros, which the original reads as octal."""
         for line in self.probe.run("port/print").lines:
             match = re.match(r"  -- endpoint ID (\d+) module .*: (\S+)$", line)
             if match and match[2] == name:
@@ -113,12 +121,22 @@ class Player:
     def _plug(self, name: str, *words: str) -> str:
         values = dict(word.split("=") for word in words if "=" in word)
         port = int(values.get("port", 0))
-        identity = (as_user(int(values["uid"]), int(values.get("gid", values["uid"])))
-                    if "uid" in values else contextlib.nullcontext())
+        identity = (
+            as_user(int(values["uid"]), int(values.get("gid", values["uid"])))
+            if "uid" in values
+            else contextlib.nullcontext()
+        )
         with identity:
             try:
-                client = VdeClient(self.switch.ctl_dir, port, PORT_ZERO if "zero" in words else 0,
-                                   name, 1 if "v1" in words else 3, "abstract" in words, timeout=0.5)
+                client = VdeClient(
+                    self.switch.ctl_dir,
+                    port,
+                    PORT_ZERO if "zero" in words else 0,
+                    name,
+                    1 if "v1" in words else 3,
+                    "abstract" in words,
+                    timeout=0.5,
+                )
             except (Refused, NoAnswer):
                 return "refused"
         self.clients[name] = client
@@ -149,8 +167,11 @@ class Player:
         before = self._frames_in(sender.port)
         sender.send(frame(target, mac(int(source)), b"hello", tags=tags))
         wait_until("frame counted", lambda: self._frames_in(sender.port) > before)
-        lines = [f"to {other}: {describe(data)}" for other, client in self.clients.items()
-                 for data in client.drain(0.005)]
+        lines = [
+            f"to {other}: {describe(data)}"
+            for other, client in self.clients.items()
+            for data in client.drain(0.005)
+        ]
         return "\n".join(lines or ["to nobody"])
 
 

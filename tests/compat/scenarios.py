@@ -5,8 +5,8 @@
     -NAME                                                   unplug it
     !NAME SOURCE [DESTINATION] [vid=N] [pcp=N]              it sends a frame; shows who got what
 
-Source and destination are small numbers (a MAC made of them) or * for broadcast. In a command {id:NAME} is the
-endpoint's ID, {mac:N} a MAC, {dir} the directory of the switch.
+Source and destination are small numbers (a MAC is made of them) or * for broadcast. In a command
+{id:NAME} is the endpoint's ID, {mac:N} a MAC, {dir} the directory of the switch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ class Scenario:
     name: str
     options: tuple[str, ...]
     steps: tuple[str, ...]
-    ours: tuple[str, ...] | None = None  # other options for ours: the original's -n N gives one port less
+    ours: tuple[
+        str, ...
+    ] | None = None  # other options for ours: the original's -n N gives one port less
     files: dict[str, str] = field(default_factory=dict)  # written to the directory before the start
     tap: bool = False  # runs in a network namespace (for -t)
     root: bool = False  # plugs clients of other users
@@ -41,7 +43,12 @@ LOOK = """
 """
 
 SCENARIOS = (
-    Scenario("empty", (), script(LOOK + """
+    Scenario(
+        "empty",
+        (),
+        script(
+            LOOK
+            + """
         help
         help port
         help port/print
@@ -141,9 +148,14 @@ SCENARIOS = (
         vlan/remove 4094
         vlan/remove 9999
         vlan/remove -1
-    """)),
-
-    Scenario("load", (), script("""
+    """
+        ),
+    ),
+    Scenario(
+        "load",
+        (),
+        script(
+            """
         load
         load /nonexistent
         load {dir}
@@ -153,14 +165,20 @@ SCENARIOS = (
         vlan/print 8
         load {dir}/outer
         vlan/allprint
-    """), files={
-        "script": "showinfo\nvlan/create 7\nbogus\nlogout\nport/create 2\n",
-        "comments": "# a remark\nvlan/create 8\n  vlan/create 9\nvlan/create 8\n",
-        "outer": "vlan/create 20\nload {dir}/inner\nvlan/create 22\n",
-        "inner": "vlan/create 21\n",
-    }),
-
-    Scenario("ports", (), script("""
+    """
+        ),
+        files={
+            "script": "showinfo\nvlan/create 7\nbogus\nlogout\nport/create 2\n",
+            "comments": "# a remark\nvlan/create 8\n  vlan/create 9\nvlan/create 8\n",
+            "outer": "vlan/create 20\nload {dir}/inner\nvlan/create 22\n",
+            "inner": "vlan/create 21\n",
+        },
+    ),
+    Scenario(
+        "ports",
+        (),
+        script(
+            """
         port/create 3
         port/create 3
         port/create 40
@@ -229,9 +247,15 @@ SCENARIOS = (
         port/showinfo
         port/create 45
         port/allprint 45
-    """)),
-
-    Scenario("full", ("-n", "5"), ours=("-n", "4"), steps=script("""
+    """
+        ),
+    ),
+    Scenario(
+        "full",
+        ("-n", "5"),
+        ours=("-n", "4"),
+        steps=script(
+            """
         port/showinfo
         port/createauto
         port/createauto
@@ -245,9 +269,14 @@ SCENARIOS = (
         port/remove 3
         port/create
         port/allprint 3
-    """)),
-
-    Scenario("endpoints", (), script("""
+    """
+        ),
+    ),
+    Scenario(
+        "endpoints",
+        (),
+        script(
+            """
         +alice
         +bob port=5
         +carol v1
@@ -299,9 +328,15 @@ SCENARIOS = (
         port/print
         -erin
         port/print
-    """)),
-
-    Scenario("pool", ("-n", "6"), ours=("-n", "5"), steps=script("""
+    """
+        ),
+    ),
+    Scenario(
+        "pool",
+        ("-n", "6"),
+        ours=("-n", "5"),
+        steps=script(
+            """
         port/create 1
         port/create 2
         port/allocatable 2 1
@@ -315,9 +350,14 @@ SCENARIOS = (
         -bob
         +frank
         port/print
-    """)),
-
-    Scenario("vlans", (), script("""
+    """
+        ),
+    ),
+    Scenario(
+        "vlans",
+        (),
+        script(
+            """
         vlan/create 10
         vlan/create 10
         vlan/create 0
@@ -394,9 +434,14 @@ SCENARIOS = (
         vlan/allprint 20
         port/create 2
         port/allprint 2
-    """)),
-
-    Scenario("tagged", (), script("""
+    """
+        ),
+    ),
+    Scenario(
+        "tagged",
+        (),
+        script(
+            """
         vlan/create 10
         vlan/create 20
         +p1 port=1
@@ -438,9 +483,15 @@ SCENARIOS = (
         hash/find {mac:1} 10
         +again port=1
         !again 1 *
-    """)),
-
-    Scenario("hub", ("--hub",), script(LOOK + """
+    """
+        ),
+    ),
+    Scenario(
+        "hub",
+        ("--hub",),
+        script(
+            LOOK
+            + """
         +alice
         +bob
         +carol
@@ -461,9 +512,14 @@ SCENARIOS = (
         port/sethub x
         port/showinfo
         port/print
-    """)),
-
-    Scenario("hash", (), script("""
+    """
+        ),
+    ),
+    Scenario(
+        "hash",
+        (),
+        script(
+            """
         hash/showinfo
         hash/print
         hash/find
@@ -496,9 +552,14 @@ SCENARIOS = (
         hash/showinfo
         !alice 1 *
         hash/print
-    """)),
-
-    Scenario("owners", ("-m", "666"), script("""
+    """
+        ),
+    ),
+    Scenario(
+        "owners",
+        ("-m", "666"),
+        script(
+            """
         +alice uid=65534
         +root port=5
         +bob uid=65534 port=5
@@ -518,9 +579,15 @@ SCENARIOS = (
         port/setuser 7 NONE
         port/setgroup 7 nogroup
         port/allprint 7
-    """), root=True),
-
-    Scenario("events", (), script("""
+    """
+        ),
+        root=True,
+    ),
+    Scenario(
+        "events",
+        (),
+        script(
+            """
         debug/list
         debug/list hash
         debug/list port/ep
@@ -561,9 +628,14 @@ SCENARIOS = (
         debug/add port/+
         +zoe
         debug/add hash/+x
-    """)),
-
-    Scenario("tap", ("-t", "lydtap0", "--tap", "lydtap1"), script("""
+    """
+        ),
+    ),
+    Scenario(
+        "tap",
+        ("-t", "lydtap0", "--tap", "lydtap1"),
+        script(
+            """
         port/print
         vlan/print
         +alice
@@ -572,5 +644,9 @@ SCENARIOS = (
         port/epclose 2 {id:lydtap1}
         port/print
         port/allprint
-    """), tap=True, root=True),
+    """
+        ),
+        tap=True,
+        root=True,
+    ),
 )

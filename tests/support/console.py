@@ -82,7 +82,9 @@ class Console:
         self.socket.sendall(data)
 
     def read_reply(self, timeout: float | None = None) -> Reply:
-        return parse_reply(self._without_events(self.read_until_prompt(timeout)).decode(errors="replace"))
+        return parse_reply(
+            self._without_events(self.read_until_prompt(timeout)).decode(errors="replace")
+        )
 
     def read_until_prompt(self, timeout: float | None = None) -> bytes:
         """The bytes before the next prompt. ConnectionError when the session ends first."""
@@ -148,18 +150,11 @@ class Console:
 
 def open_console(path: Path | str, timeout: float = 5.0) -> Console:
     """A console of a switch that may still be making its socket."""
+
     def connected() -> Console | None:
         try:
             return Console(path)
         except (FileNotFoundError, ConnectionRefusedError):
             return None
 
-    return wait_until(f"console at {path}", connected, timeout)  # type: ignore[return-value]
-
-
-def assert_balanced(console: Console) -> None:
-    """Every frame is accounted for: received = forwarded + dropped, offered = transmitted + queued + dropped."""
-    for line in console.check("port/balance"):
-        if not line.startswith("Port "):
-            whole, *parts = [int(word) for word in line.split() if word.isdigit()]
-            assert whole == sum(parts), line
+    return wait_until(f"console at {path}", connected, timeout)

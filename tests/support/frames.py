@@ -24,8 +24,15 @@ def tag(vid: int, pcp: int = 0, dei: int = 0, tpid: int = VLAN) -> bytes:
     return struct.pack("!HH", tpid, (pcp << 13) | (dei << 12) | vid)
 
 
-def frame(destination: bytes, source: bytes, payload: bytes = b"", *, tags: bytes = b"",
-          kind: int = EXPERIMENT, size: int | None = 60) -> bytes:
+def frame(
+    destination: bytes,
+    source: bytes,
+    payload: bytes = b"",
+    *,
+    tags: bytes = b"",
+    kind: int = EXPERIMENT,
+    size: int | None = 60,
+) -> bytes:
     """A frame, zero padded to `size` (the size without tags); None leaves it as it is."""
     body = struct.pack("!H", kind) + payload
     if size is not None:
@@ -55,4 +62,4 @@ def tags_of(data: bytes) -> list[tuple[int, int, int]]:
 
 def untagged(data: bytes) -> bytes:
     """The frame without its 802.1Q tags."""
-    return data[:12] + data[12 + 4 * len(tags_of(data)):]
+    return data[:12] + data[12 + 4 * len(tags_of(data)) :]

@@ -24,7 +24,9 @@ IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 _counter = itertools.count()
 
 
-def run(*command: str, check: bool = True, timeout: float = 20.0) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str, check: bool = True, timeout: float = 20.0
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
@@ -42,21 +44,32 @@ class NetNamespace:
         try:
             self.ip("link", "set", "lo", "up")
             # No neighbour discovery: tests count frames, and IPv6 would add its own.
-            self.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1",
-                     "net.ipv6.conf.all.disable_ipv6=1", check=False)
+            self.run(
+                "sysctl",
+                "-qw",
+                "net.ipv6.conf.default.disable_ipv6=1",
+                "net.ipv6.conf.all.disable_ipv6=1",
+                check=False,
+            )
         except BaseException:
             self.close()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
         run("ip", "netns", "del", self.name, check=False)
 
-    def run(self, *command: str, check: bool = True, timeout: float = 20.0) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, check: bool = True, timeout: float = 20.0
+    ) -> subprocess.CompletedProcess[str]:
         return run("ip", "netns", "exec", self.name, *command, check=check, timeout=timeout)
 
     def ip(self, *words: str, check: bool = True) -> str:
@@ -93,6 +106,7 @@ class NetNamespace:
 
     def packet_socket(self, interface: str) -> socket.socket:
         """A raw socket that hears and sends whole frames on one interface."""
+
         def make() -> socket.socket:
             eth_p_all = 0x0003
             made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(eth_p_all))

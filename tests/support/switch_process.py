@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs a vde_switch for a test: temporary directory, readiness, console, log, and an end that always comes."""
+"""Runs a vde_switch for a test: directory, readiness, console, log, an end that always comes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ORIGINAL = Path("/usr/bin/vde_switch")
 
 # What a sanitizer build prints when it found something; a test that provokes it must fail.
-SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
-                   "runtime error:")
+SANITIZER_MARKS = (
+    "ERROR: AddressSanitizer",
+    "ERROR: LeakSanitizer",
+    "WARNING: ThreadSanitizer",
+    "runtime error:",
+)
 
 
 def switch_program() -> Path:
@@ -35,7 +39,7 @@ def switch_program() -> Path:
 
 
 def is_original(program: Path) -> bool:
-    """True for the packaged vde_switch, which prints its own version; a diverted name does not count."""
+    """True for the packaged vde_switch."""
     return program.resolve() == ORIGINAL.resolve() and original_installed()
 
 
@@ -51,12 +55,20 @@ def original_installed() -> bool:
     return "lanyard" not in ORIGINAL.resolve().name
 
 
-def run_switch(*arguments: str, program: Path | None = None, cwd: Path | None = None,
-               timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
-    """Runs the switch to its end, with an empty standard input: for the ways in which it does not start."""
-    return subprocess.run([str(program or switch_program()), *arguments], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd,
-                          env={**os.environ, "HOME": str(cwd or "/nonexistent")})
+def run_switch(
+    *arguments: str, program: Path | None = None, cwd: Path | None = None, timeout: float = 10.0
+) -> subprocess.CompletedProcess[str]:
+    """Runs the switch to its end, with an empty standard input: for the ways it does not start."""
+    return subprocess.run(
+        [str(program or switch_program()), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "HOME": str(cwd or "/nonexistent")},
+    )
 
 
 def short_directory() -> Path:
@@ -73,11 +85,19 @@ def adopt_orphans() -> None:
 
 def wait_for_orphan(pid: int, timeout: float = 5.0) -> int:
     """The exit code of an adopted daemon, as subprocess reports it (negative: signal)."""
+
     def ended() -> tuple[int, int] | None:
         found, status = os.waitpid(pid, os.WNOHANG)
         return (found, status) if found else None
 
     return os.waitstatus_to_exitcode(wait_until(f"process {pid} ends", ended, timeout)[1])
+
+
+def pid_in(path: Path | str) -> int:
+    """The number in a pid file, which may still be on its way."""
+    file = Path(path)
+    text: str = wait_until(f"pid in {file}", lambda: file.read_text() if file.exists() else None)
+    return int(text)
 
 
 def descriptors_of(pid: int) -> int:
@@ -100,24 +120,36 @@ class Switch:
     """A running switch. Used as a context manager; the temporary directory goes with it.
 
     options        command line options besides the ones made here (-s and -M)
-    directory      where ctl/, mgmt, rc files and logs are; None makes one that is removed at the end
+    directory      where ctl/, mgmt, rc files and logs are; None makes one for this switch
     mgmt           False: without -M
     daemon         True: with -d and -p; the daemon is adopted, so its exit code can be read
     netns          name of the network namespace to run in
-    env            changes to the environment (HOME is the temporary directory, so no rc file is found)
+    env            changes to the environment (HOME is the directory, so no rc file is found)
     stderr         a descriptor for the log instead of the file `log`
     wait           False: do not wait until it serves
-    prefix         a command in front that ends in exec (setpriv, prlimit, ...), so that the pid stays
+    prefix         a command in front that ends in exec (setpriv, prlimit), so the pid stays
     """
 
-    def __init__(self, *options: str, program: Path | None = None, directory: Path | None = None,
-                 mgmt: bool = True, daemon: bool = False, netns: str | None = None,
-                 env: Mapping[str, str] | None = None, preexec: Callable[[], None] | None = None,
-                 stderr: Any = None, wait: bool = True, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *options: str,
+        program: Path | None = None,
+        directory: Path | None = None,
+        mgmt: bool = True,
+        daemon: bool = False,
+        netns: str | None = None,
+        env: Mapping[str, str] | None = None,
+        preexec: Callable[[], None] | None = None,
+        stderr: Any = None,
+        wait: bool = True,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.program = program or switch_program()
         if not self.program.exists():
-            raise FileNotFoundError(f"{self.program} is missing: build it (cmake --build --preset "
-                                    "release) or set LANYARD_BIN to the folder of the programs")
+            raise FileNotFoundError(
+                f"{self.program} is missing: build it (cmake --build --preset "
+                "release) or set LANYARD_BIN to the folder of the programs"
+            )
         self.owns_directory = directory is None
         self.directory = directory or short_directory()
         self.ctl_dir = self.directory / "ctl"
@@ -141,9 +173,14 @@ class Switch:
         self.command = [*command, *options]
         with self.log.open("ab") as log, self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=output, stderr=stderr or log,
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=stderr or log,
                 env={**os.environ, "HOME": str(self.directory), **(env or {})},
-                cwd=self.directory, preexec_fn=preexec)
+                cwd=self.directory,
+                preexec_fn=preexec,
+            )
         self.pid = self.process.pid
         self.uses_console = mgmt
         try:
@@ -160,13 +197,13 @@ class Switch:
         code = self.process.wait(timeout=10)
         if code != 0:
             raise AssertionError(f"-d returned {code}: {self.log_text()}")
-        text = wait_until("pid file", lambda: self.pid_file.exists() and self.pid_file.read_text())
-        self.pid = int(text)
+        self.pid = pid_in(self.pid_file)
 
     # -- life ------------------------------------------------------------------------------------
 
     def wait_ready(self, timeout: float = 10.0) -> None:
-        """Until the console greets (taps and rc file are done by then), or the ctl socket accepts."""
+        """Until the console greets (taps and rc file are done then), or the ctl socket accepts."""
+
         def serves() -> bool:
             if not self.daemon and self.process.poll() is not None:
                 raise AssertionError(f"exit {self.process.returncode} at start: {self.log_text()}")
@@ -199,8 +236,9 @@ class Switch:
         """The exit code; the test says with this that the end was wanted."""
         self._expected_end = True
         if self._returncode is None:
-            self._returncode = (wait_for_orphan(self.pid, timeout) if self.daemon
-                                else self.process.wait(timeout))
+            self._returncode = (
+                wait_for_orphan(self.pid, timeout) if self.daemon else self.process.wait(timeout)
+            )
         return self._returncode
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 5.0) -> int:
@@ -232,8 +270,12 @@ class Switch:
     def __enter__(self) -> Switch:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         died = not self._expected_end and not self.alive()
         try:
             for close in reversed(self._closers):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A VDE client in Python: the handshake of every known client, byte by byte if wanted, and frames."""
+"""A VDE client in Python: the handshake of every known client, byte by byte, and frames."""
 
 from __future__ import annotations
 
@@ -37,8 +37,14 @@ def socket_address(path: bytes) -> bytes:
     return struct.pack("=H", socket.AF_UNIX) + path.ljust(PATH_SIZE, b"\0")
 
 
-def request_v3(path: bytes, port: int = 0, kind: int = ANY_PORT, description: bytes = b"",
-               magic: int = MAGIC, version: int = 3) -> bytes:
+def request_v3(
+    path: bytes,
+    port: int = 0,
+    kind: int = ANY_PORT,
+    description: bytes = b"",
+    magic: int = MAGIC,
+    version: int = 3,
+) -> bytes:
     """The 122-byte request of today's clients, and the description behind it."""
     word = (kind | (port << 8)) & 0xFFFFFFFF
     return struct.pack("=III", magic, version, word) + socket_address(path) + description
@@ -82,7 +88,7 @@ def connect_stream(path: Path | str | bytes, timeout: float = 5.0) -> socket.soc
 
 
 def read_reply(stream: socket.socket, timeout: float = 5.0) -> bytes:
-    """The 110 bytes of the answer. Refused when the stream ends first, NoAnswer when nothing comes."""
+    """The 110 bytes of the answer. Refused: the stream ends first. NoAnswer: nothing comes."""
     deadline = time.monotonic() + timeout
     reply = b""
     while len(reply) < ADDRESS_SIZE:
@@ -125,16 +131,29 @@ class VdeClient:
     connected    connect the data socket to the switch's (False: sendto, as UML and dynamips)
     """
 
-    def __init__(self, directory: Path | str, port: int = 0, kind: int = ANY_PORT,
-                 description: bytes | str = b"", version: int = 3, abstract: bool = False,
-                 path: Path | str | None = None, ctl_name: str = "ctl", keep_path: bool = False,
-                 connected: bool = True, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        directory: Path | str,
+        port: int = 0,
+        kind: int = ANY_PORT,
+        description: bytes | str = b"",
+        version: int = 3,
+        abstract: bool = False,
+        path: Path | str | None = None,
+        ctl_name: str = "ctl",
+        keep_path: bool = False,
+        connected: bool = True,
+        timeout: float = 5.0,
+    ) -> None:
         number = next(_counter)
         self.directory = Path(directory)
         self.path = Path(path or self.directory / f".{os.getpid():05d}-{number:05d}")
         text = description.encode() if isinstance(description, str) else description
-        address = (address_for_abstract(b"lyd-%d-%d" % (os.getpid(), number)) if abstract
-                   else os.fsencode(self.path))
+        address = (
+            address_for_abstract(b"lyd-%d-%d" % (os.getpid(), number))
+            if abstract
+            else os.fsencode(self.path)
+        )
         self.data = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ctl: socket.socket | None = None
         try:

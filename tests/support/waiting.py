@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def readable(sock: socket.socket, timeout: float) -> bool:
-    """True when there is something to read (or an end). poll(), because select() ends at descriptor 1023."""
+    """True when there is something to read, or an end. By poll(): select() ends at 1023."""
     poller = select.poll()
     poller.register(sock, select.POLLIN)
     return bool(poller.poll(max(0.0, timeout) * 1000))
@@ -25,7 +25,9 @@ def writable(sock: socket.socket, timeout: float) -> bool:
     return bool(poller.poll(max(0.0, timeout) * 1000))
 
 
-def wait_until(what: str, condition: Callable[[], T], timeout: float = 5.0, step: float = 0.01) -> T:
+def wait_until(
+    what: str, condition: Callable[[], T | None], timeout: float = 5.0, step: float = 0.01
+) -> T:
     """Returns the first true value of the condition; fails with `what` after the deadline."""
     deadline = time.monotonic() + timeout
     while True:

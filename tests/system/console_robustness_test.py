@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The console under bad input, slow readers, many sessions and a log nobody reads: it answers, and frames flow."""
+"""The console under bad input, slow readers and many sessions, and a log that nobody reads."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def still_in_step(console: Console) -> None:
 
 # -- lines ---------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("length", [126, 127, 128, 129, 255, 256, 257, 1000, 4000])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""], ids=["newline", "return", "nothing"])
 def test_a_long_line_is_one_command(switch: Switch, length: int, end: bytes) -> None:
@@ -66,7 +67,9 @@ def test_a_long_line_is_one_command(switch: Switch, length: int, end: bytes) -> 
     assert len(console.check("port/allprint")) == 4
 
 
-def test_a_line_of_a_megabyte_is_an_error_and_the_session_goes_on(switch: Switch, traffic: Traffic) -> None:
+def test_a_line_of_a_megabyte_is_an_error_and_the_session_goes_on(
+    switch: Switch, traffic: Traffic
+) -> None:
     console = switch.console()
     before = switch.resident_kib()
     console.send(b"x" * 1_000_000 + b"\n")
@@ -77,7 +80,9 @@ def test_a_line_of_a_megabyte_is_an_error_and_the_session_goes_on(switch: Switch
     assert switch.resident_kib() - before < 4096
 
 
-def test_a_line_without_end_costs_no_memory_and_delays_nobody(switch: Switch, traffic: Traffic) -> None:
+def test_a_line_without_end_costs_no_memory_and_delays_nobody(
+    switch: Switch, traffic: Traffic
+) -> None:
     console, other = switch.console(), switch.console()
     before = switch.resident_kib()
     console.socket.setblocking(False)
@@ -95,8 +100,17 @@ def test_blanks_before_a_command_are_skipped(switch: Switch) -> None:
         assert console.run(command).ok
 
 
-@pytest.mark.parametrize("command, code", [(b"port/create 3\r\n", 1000), (b"port/setuser 3 root\r\n", 1000),
-                                           (b"hash/setsize 64\r", 1000), (b"\r\n", 0), (b"\r", 0)], ids=repr)
+@pytest.mark.parametrize(
+    "command, code",
+    [
+        (b"port/create 3\r\n", 1000),
+        (b"port/setuser 3 root\r\n", 1000),
+        (b"hash/setsize 64\r", 1000),
+        (b"\r\n", 0),
+        (b"\r", 0),
+    ],
+    ids=repr,
+)
 def test_carriage_returns_are_dropped(switch: Switch, command: bytes, code: int) -> None:
     console = switch.console()
     console.run("port/create 3" if b"setuser" in command else "")
@@ -159,11 +173,16 @@ def test_a_command_in_two_writes_is_one_command(switch: Switch, cut: int) -> Non
 
 # -- readers -------------------------------------------------------------------------------------
 
+
 def test_5000_ports_reach_a_slow_reader_whole(start_switch: Start) -> None:
     switch = start_switch("-n", "6000")
     console, other, traffic = switch.console(), switch.console(), Traffic(switch)
     for first in range(3, 5001, 500):
-        console.send(b"".join(b"port/create %d\n" % number for number in range(first, min(first + 500, 5001))))
+        console.send(
+            b"".join(
+                b"port/create %d\n" % number for number in range(first, min(first + 500, 5001))
+            )
+        )
         for _ in range(first, min(first + 500, 5001)):
             assert console.read_reply().ok
     console.send(b"port/allprint\n")
@@ -198,7 +217,9 @@ def test_a_reader_that_never_reads_costs_little_and_delays_nobody(start_switch: 
     assert switch.cpu_share(0.3) < 0.1
 
 
-def test_events_for_a_reader_that_never_reads_are_lost_not_stored(switch: Switch, traffic: Traffic) -> None:
+def test_events_for_a_reader_that_never_reads_are_lost_not_stored(
+    switch: Switch, traffic: Traffic
+) -> None:
     deaf, other = switch.console(), switch.console()
     deaf.check("debug/add")
     sender = switch.client()
@@ -243,6 +264,7 @@ def test_a_half_closed_session_ends(switch: Switch) -> None:
 
 # -- sessions ------------------------------------------------------------------------------------
 
+
 def test_100_sessions(switch: Switch, traffic: Traffic) -> None:
     before = switch.descriptors()
     sessions = [switch.console() for _ in range(100)]
@@ -272,18 +294,27 @@ def test_1000_sessions_one_after_the_other(switch: Switch) -> None:
 
 # -- scripts -------------------------------------------------------------------------------------
 
+
 def write_script(switch: Switch, name: str, text: str) -> Path:
     path = switch.directory / name
     path.write_text(text.replace("DIR", str(switch.directory)))
     return path
 
 
-@pytest.mark.parametrize("one, two", [("load DIR/one\n", ""), ("load DIR/two\n", "load DIR/one\n"),
-                                      ("load DIR/one\nload DIR/one\n", ""),
-                                      ("load DIR/two\nload DIR/two\n", "load DIR/one\nload DIR/one\n"),
-                                      ("load DIR/one\n" * 20, "")],
-                         ids=["itself", "each other", "itself twice", "each other twice", "itself 20 times"])
-def test_a_script_that_loads_itself_ends_with_an_error(switch: Switch, traffic: Traffic, one: str, two: str) -> None:
+@pytest.mark.parametrize(
+    "one, two",
+    [
+        ("load DIR/one\n", ""),
+        ("load DIR/two\n", "load DIR/one\n"),
+        ("load DIR/one\nload DIR/one\n", ""),
+        ("load DIR/two\nload DIR/two\n", "load DIR/one\nload DIR/one\n"),
+        ("load DIR/one\n" * 20, ""),
+    ],
+    ids=["itself", "each other", "itself twice", "each other twice", "itself 20 times"],
+)
+def test_a_script_that_loads_itself_ends_with_an_error(
+    switch: Switch, traffic: Traffic, one: str, two: str
+) -> None:
     write_script(switch, "two", two)
     script = write_script(switch, "one", one)
     console = switch.console()
@@ -301,13 +332,21 @@ def test_rc_file_that_loads_itself_starts(start_switch: Start, directory: Path) 
     assert switch.console().check("port/allprint")[0].startswith("Port 0003")
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "/dev/tty", "/dev/stdin", "/proc/self/mem", "fifo", "socket", "big"])
-def test_load_of_what_is_no_script_delays_nobody(switch: Switch, traffic: Traffic, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/dev/zero", "/dev/tty", "/dev/stdin", "/proc/self/mem", "fifo", "socket", "big"]
+)
+def test_load_of_what_is_no_script_delays_nobody(
+    switch: Switch, traffic: Traffic, path: str
+) -> None:
     os.mkfifo(switch.directory / "fifo")
     (switch.directory / "big").write_bytes(b"z" * 20_000_000)
     console = switch.console()
     before = switch.resident_kib()
-    named = {"fifo": switch.directory / "fifo", "socket": switch.mgmt_path, "big": switch.directory / "big"}
+    named = {
+        "fifo": switch.directory / "fifo",
+        "socket": switch.mgmt_path,
+        "big": switch.directory / "big",
+    }
     console.send(f"load {named.get(path, path)}\n".encode())
     traffic.check()
     assert console.read_reply(timeout=2.0).code != 0
@@ -324,6 +363,7 @@ def test_a_long_script_runs_whole(switch: Switch) -> None:
 
 
 # -- a log nobody reads --------------------------------------------------------------------------
+
 
 @contextlib.contextmanager
 def full_pipe() -> Iterator[int]:
@@ -372,7 +412,9 @@ def test_a_log_pipe_without_reader_stops_nothing(start_switch: Start) -> None:
     assert switch.stop() == 0
 
 
-def test_standard_output_that_nobody_reads_stops_nothing(directory: Path, start_switch: Start) -> None:
+def test_standard_output_that_nobody_reads_stops_nothing(
+    directory: Path, start_switch: Start
+) -> None:
     os.mkfifo(directory / "stdout")
     reader = os.open(directory / "stdout", os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -380,6 +422,7 @@ def test_standard_output_that_nobody_reads_stops_nothing(directory: Path, start_
         console, traffic = switch.console(), Traffic(switch)
         for number in range(3, 32):
             console.check(f"port/create {number}")
+        assert switch.process.stdin
         os.set_blocking(switch.process.stdin.fileno(), False)
         for _ in range(60):
             with contextlib.suppress(BlockingIOError):

@@ -1,68 +1,45 @@
 # SPDX-License-Identifier: MIT
-"""The handshake of a VDE client, kept and broken in every way: served or ended, never silence, nothing left behind."""
+"""The handshake kept and broken in every way: served or ended, never silence, nothing left."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
-import signal
 import socket
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from console import Console
 from frames import BROADCAST, broadcast, frame, mac, mac_text
-from switch_process import Switch, run_switch
-from vde_client import (ANY_PORT, MAGIC, PATH_SIZE, PORT_ZERO, NoAnswer, Refused, VdeClient, address_for_abstract,
-                        as_user, connect_stream, outcome_of, read_reply, request_v1, request_v3, socket_address)
+from port_table import assert_nothing_left, endpoints, ports
+from switch_process import Switch
+from vde_client import (
+    ANY_PORT,
+    MAGIC,
+    PORT_ZERO,
+    Refused,
+    VdeClient,
+    address_for_abstract,
+    connect_stream,
+    outcome_of,
+    read_reply,
+    request_v1,
+    request_v3,
+    socket_address,
+)
+from vde_requests import data_socket, others_are_not_delayed
 from waiting import wait_until
 
 Start = Callable[..., Switch]
 NOBODY = 65534
 
 
-def ports(console: Console) -> list[int]:
-    """The numbers of the ports that have an endpoint."""
-    return [int(line[5:9]) for line in console.check("port/print") if line.startswith("Port ")]
-
-
-def endpoints(console: Console) -> list[str]:
-    """The descriptions in the port table."""
-    return [line.split(": ", 1)[1] for line in console.check("port/print") if line.startswith("  -- endpoint")]
-
-
-def assert_nothing_left(switch: Switch, console: Console, descriptors: int) -> None:
-    wait_until("no port left", lambda: ports(console) == [])
-    wait_until(f"descriptors back to {descriptors}", lambda: switch.descriptors() <= descriptors)
-
-
-@contextlib.contextmanager
-def data_socket(path: Path | str) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
-        made.bind(str(path))
-        yield made
-
-
-@contextlib.contextmanager
-def others_are_not_delayed(switch: Switch, limit: float = 1.0) -> Iterator[None]:
-    """A pair that is plugged, and a client that comes, are served quickly during the block."""
-    one, two = switch.client(), switch.client()
-    yield
-    start = time.monotonic()
-    one.send(broadcast(mac(1), b"still here"))
-    assert two.recv(limit) is not None
-    with VdeClient(switch.ctl_dir):
-        pass
-    assert time.monotonic() - start < limit
-
-
 # -- requests that are served --------------------------------------------------------------------
+
 
 def test_reply_is_a_socket_address_in_the_directory(switch: Switch) -> None:
     client = switch.client()
@@ -71,27 +48,31 @@ def test_reply_is_a_socket_address_in_the_directory(switch: Switch) -> None:
     path = Path(client.switch_path)
     assert path.parent == switch.ctl_dir
     assert re.fullmatch(r"001\.\d+", path.name)
-    assert client.reply[2 + len(str(path)):].strip(b"\0") == b""
+    assert client.reply[2 + len(str(path)) :].strip(b"\0") == b""
     assert stat.S_ISSOCK(path.stat().st_mode)
 
 
-@pytest.mark.parametrize("how, port", [
-    ({}, 1),
-    ({"port": 5}, 5),
-    ({"port": 31}, 31),
-    ({"kind": PORT_ZERO}, 0),
-    ({"kind": PORT_ZERO, "port": 5}, 0),
-    ({"port": 0x800000}, 0),
-    ({"port": 0xFFFFFF}, 0),
-    ({"version": 1}, 1),
-    ({"version": 1, "kind": PORT_ZERO}, 0),
-    ({"abstract": True}, 1),
-    ({"abstract": True, "version": 1}, 1),
-    ({"abstract": True, "connected": False}, 1),
-    ({"description": b"\0\0"}, 1),
-    ({"description": b"alice user=root PID=1"}, 1),
-    ({"keep_path": True}, 1),
-], ids=str)
+@pytest.mark.parametrize(
+    "how, port",
+    [
+        ({}, 1),
+        ({"port": 5}, 5),
+        ({"port": 31}, 31),
+        ({"kind": PORT_ZERO}, 0),
+        ({"kind": PORT_ZERO, "port": 5}, 0),
+        ({"port": 0x800000}, 0),
+        ({"port": 0xFFFFFF}, 0),
+        ({"version": 1}, 1),
+        ({"version": 1, "kind": PORT_ZERO}, 0),
+        ({"abstract": True}, 1),
+        ({"abstract": True, "version": 1}, 1),
+        ({"abstract": True, "connected": False}, 1),
+        ({"description": b"\0\0"}, 1),
+        ({"description": b"alice user=root PID=1"}, 1),
+        ({"keep_path": True}, 1),
+    ],
+    ids=str,
+)
 def test_served(switch: Switch, how: dict[str, object], port: int) -> None:
     client = switch.client(**how)
     peer = switch.client(port=20)
@@ -130,7 +111,9 @@ def test_several_endpoints_on_a_port_all_hear_but_not_each_other(switch: Switch)
 
 def test_only_the_switch_can_send_to_a_plugged_client(switch: Switch) -> None:
     client = switch.client()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger, pytest.raises(PermissionError):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger, pytest.raises(
+        PermissionError
+    ):
         stranger.sendto(broadcast(mac(9)), client.switch_path)
 
 
@@ -149,8 +132,9 @@ def test_a_request_in_two_writes_is_served(switch: Switch, cut: int) -> None:
 @pytest.mark.ours
 def test_a_request_byte_by_byte_is_served_and_delays_nobody(switch: Switch) -> None:
     path = switch.ctl_dir / "mine"
-    with data_socket(path), contextlib.closing(connect_stream(switch.ctl_dir / "ctl")) as stream, \
-            others_are_not_delayed(switch):
+    with data_socket(path), contextlib.closing(
+        connect_stream(switch.ctl_dir / "ctl")
+    ) as stream, others_are_not_delayed(switch):
         for byte in request_v3(os.fsencode(path), port=9):
             stream.sendall(bytes([byte]))
             time.sleep(0.002)
@@ -162,7 +146,10 @@ def test_a_request_byte_by_byte_is_served_and_delays_nobody(switch: Switch) -> N
 OWN = b"/tmp/own"  # never used: these requests fail before
 BAD_REQUESTS = {
     "no magic": (b"\0" * 122, "V0 request not supported"),
-    "version 0 of old: type first": (struct.pack("=I", 0) + socket_address(OWN), "V0 request not supported"),
+    "version 0 of old: type first": (
+        struct.pack("=I", 0) + socket_address(OWN),
+        "V0 request not supported",
+    ),
     "wrong magic": (request_v3(OWN, magic=0xFEEDFACD), "V0 request not supported"),
     "swapped magic": (request_v3(OWN, magic=0xCEFAEDFE), "V0 request not supported"),
     "version 2": (request_v3(OWN, version=2), "Request for a version 2 port"),
@@ -183,7 +170,10 @@ BAD_REQUESTS = {
     "control characters": (request_v3(b"/tmp/\n\x1b[31m%n%s"), ""),
     "http": (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + b"x" * 200, "V0 request not supported"),
     "zeros": (b"\0" * 65536, "V0 request not supported"),
-    "random": (bytes((number * 167 + 13) % 256 for number in range(4096)), "V0 request not supported"),
+    "random": (
+        bytes((number * 167 + 13) % 256 for number in range(4096)),
+        "V0 request not supported",
+    ),
 }
 
 
@@ -200,7 +190,9 @@ def test_bad_request_is_ended_logged_and_leaves_nothing(switch: Switch, name: st
 
 
 @pytest.mark.ours
-def test_a_request_of_1_to_121_bytes_ends_within_5_seconds_and_delays_nobody(switch: Switch) -> None:
+def test_a_request_of_1_to_121_bytes_ends_within_5_seconds_and_delays_nobody(
+    switch: Switch,
+) -> None:
     console = switch.console()
     before = switch.descriptors()
     with contextlib.ExitStack() as stack:
@@ -261,184 +253,15 @@ def test_the_log_of_bad_requests_is_limited(switch: Switch) -> None:
     assert 1 <= switch.log_text().count("\n") < 100
 
 
-# -- the client's own address --------------------------------------------------------------------
-
-def bind_exactly(sock: socket.socket, path: bytes) -> None:
-    """bind() with all 108 bytes of the path and no NUL, which Python does not do."""
-    address = socket_address(path)
-    if ctypes.CDLL(None, use_errno=True).bind(sock.fileno(), address, len(address)) != 0:
-        raise OSError(ctypes.get_errno(), "bind")
-
-
-@pytest.mark.ours
-@pytest.mark.parametrize("length", [106, 107, 108])
-def test_a_path_of_up_to_108_bytes_is_served_or_ended(switch: Switch, length: int) -> None:
-    folder = os.fsencode(switch.ctl_dir) + b"/"
-    path = folder + b"p" * (length - len(folder))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as data:
-        bind_exactly(data, path)
-        outcome = outcome_of(switch.ctl_dir / "ctl", request_v3(path))
-    assert outcome == "reply" if length < PATH_SIZE else outcome in ("reply", "closed")
-    console = switch.console()
-    wait_until("no port left", lambda: ports(console) == [])
-
-
-@pytest.mark.ours
-def test_a_relative_path_is_served_or_ended(switch: Switch) -> None:
-    with data_socket(switch.directory / "mine"):
-        assert outcome_of(switch.ctl_dir / "ctl", request_v3(b"mine")) in ("reply", "closed")
-    console = switch.console()
-    wait_until("no port left", lambda: ports(console) == [])
-
-
-def test_a_symbolic_link_to_the_own_socket_is_served_or_ended(switch: Switch) -> None:
-    (switch.ctl_dir / "link").symlink_to(switch.ctl_dir / "mine")
-    (switch.ctl_dir / "loop").symlink_to(switch.ctl_dir / "loop")
-    with data_socket(switch.ctl_dir / "mine"):
-        path = os.fsencode(switch.ctl_dir / "link")
-        assert outcome_of(switch.ctl_dir / "ctl", request_v3(path)) in ("reply", "closed")
-    path = os.fsencode(switch.ctl_dir / "loop")
-    assert outcome_of(switch.ctl_dir / "ctl", request_v3(path)) == "closed"
-
-
-@pytest.mark.ours
-def test_the_switchs_own_sockets_are_no_clients(switch: Switch) -> None:
-    """A client that names the switch's socket for another client must not make a loop."""
-    victim = switch.client()
-    assert outcome_of(switch.ctl_dir / "ctl", request_v3(os.fsencode(victim.switch_path))) == "closed"
-    victim.send(broadcast(mac(1)))
-    assert switch.client().recv(0.05) is None
-
-
-@pytest.mark.ours
-@pytest.mark.root
-@pytest.mark.parametrize("by_link", [False, True], ids=["directly", "by symbolic link"])
-def test_nobody_is_served_at_a_socket_of_root(start_switch: Start, by_link: bool) -> None:
-    switch = start_switch("-m", "666")
-    with data_socket(switch.ctl_dir / "roots") as secret:
-        os.chmod(switch.ctl_dir / "roots", 0o600)
-        named = switch.ctl_dir / "roots"
-        with as_user(NOBODY):
-            if by_link:
-                named = switch.ctl_dir / "link"
-                named.symlink_to(switch.ctl_dir / "roots")
-            assert outcome_of(switch.ctl_dir / "ctl", request_v3(os.fsencode(named))) == "closed"
-        switch.client().send(broadcast(mac(1)))
-        secret.settimeout(0.05)
-        with pytest.raises(TimeoutError):
-            secret.recv(2000)
-
-
-@pytest.mark.ours
-@pytest.mark.root
-@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
-def test_identity_is_who_connects_not_what_the_request_names(start_switch: Start, abstract: bool) -> None:
-    switch = start_switch("-m", "666")
-    console = switch.console()
-    console.check("port/create 7")
-    console.check("port/setuser 7 root")
-    console.check("port/create 8")
-    console.check("port/setuser 8 nobody")
-    with as_user(NOBODY):
-        with pytest.raises(Refused):
-            VdeClient(switch.ctl_dir, port=7, abstract=abstract, timeout=1.0)
-        switch.client(port=8, abstract=abstract)
-        switch.client(port=9, abstract=abstract)
-    assert " Current User: nobody " in console.check("port/print 9")[1]
-    with pytest.raises(Refused):  # root may use the port, but not share it with another user
-        VdeClient(switch.ctl_dir, port=9, abstract=abstract, timeout=1.0)
-    assert switch.client(port=7).port == 7
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("user, group, allowed", [
-    ("NONE", "NONE", {"root", "nobody", "stranger"}),
-    ("root", "NONE", {"root"}),
-    ("nobody", "NONE", {"root", "nobody"}),
-    ("12345", "NONE", {"root", "stranger"}),
-    ("NONE", "nogroup", {"root", "nobody"}),  # nogroup is nobody's primary group
-    ("12345", "nogroup", {"root", "nobody", "stranger"}),
-    ("root", "root", {"root"}),
-], ids=str)
-def test_who_may_use_a_port(start_switch: Start, user: str, group: str, allowed: set[str]) -> None:
-    switch = start_switch("-m", "666")
-    console = switch.console()
-    console.check("port/create 7")
-    console.check(f"port/setuser 7 {user}")
-    console.check(f"port/setgroup 7 {group}")
-    served = set()
-    for name, uid in (("root", 0), ("nobody", NOBODY), ("stranger", 12345)):
-        with as_user(uid) if uid else contextlib.nullcontext(), contextlib.suppress(Refused, NoAnswer):
-            VdeClient(switch.ctl_dir, port=7, timeout=0.3).close()
-            served.add(name)
-        wait_until("port 7 free", lambda: console.code("port/print 7") == 1006)
-    assert served == allowed
-
-
-@pytest.mark.ours
-@pytest.mark.root
-def test_the_group_that_the_kernel_names_counts_without_an_entry_in_the_users_file(start_switch: Start) -> None:
-    switch = start_switch("-m", "666")
-    console = switch.console()
-    console.check("port/create 7")
-    console.check("port/setgroup 7 nogroup")
-    with as_user(12345, NOBODY):
-        assert switch.client(port=7).port == 7
-
-
-# -- descriptions --------------------------------------------------------------------------------
-
-@pytest.mark.ours
-@pytest.mark.parametrize("description", [
-    b"line\nPort 0031 untagged_vlan=0000 ACTIVE - Unnamed Allocatable", b".\n1000 Success\n\nvde$ ", b"\r\t\x07\x7f",
-    b"\x1b]0;title\x07\x1b[2J", b"%n%s%d%1000000d", b"\xff\xfe\x80", b"\xc2\x9b31m", bytes(range(1, 128)),
-    "\u202egnp.exe".encode(), "\u2028line".encode(), b"\xed\xa0\x80", b"\xc0\x8a", b"\xf5\x80\x80\x80",
-], ids=repr)
-def test_a_description_is_printed_on_one_line_without_control_characters(switch: Switch, description: bytes) -> None:
-    console = switch.console()
-    console.check("debug/add port/descr")
-    switch.client(description=description)
-    lines = console.check("port/print")
-    assert len(lines) == 5
-    text = lines[4].split(": ", 1)[1]
-    assert text
-    assert all(letter.isprintable() for letter in "".join(lines))
-    event, = console.wait_events(1)
-    assert all(letter.isprintable() for letter in event)
-
-
-def test_a_plain_description_is_printed_as_it_is(switch: Switch) -> None:
-    switch.client(description="QEMU user=root pid=1 (a: b) %d \"x\" \\n ~")
-    assert endpoints(switch.console()) == ["QEMU user=root pid=1 (a: b) %d \"x\" \\n ~"]
-
-
-def test_a_description_ends_at_a_nul(switch: Switch) -> None:
-    switch.client(description=b"alice\0bob")
-    assert endpoints(switch.console()) == ["alice"]
-
-
-@pytest.mark.ours
-@pytest.mark.parametrize("length", [127, 128, 133, 134, 135, 256, 378, 379, 1000, 60_000])
-def test_a_description_of_any_length_leaves_no_ghost(switch: Switch, length: int) -> None:
-    console = switch.console()
-    before = switch.descriptors()
-    client = VdeClient(switch.ctl_dir, description=b"d" * length)
-    peer = VdeClient(switch.ctl_dir)
-    peer.send(broadcast(mac(2)))
-    assert client.recv() is not None
-    shown = endpoints(console)[0]
-    assert len(shown) >= min(length, 134)
-    assert set(shown) == {"d"}
-    client.close()
-    peer.close()
-    assert_nothing_left(switch, console, before)
-
-
 # -- after the handshake -------------------------------------------------------------------------
 
+
 @pytest.mark.ours
-@pytest.mark.parametrize("junk", [b"x", b"\0" * 110, b"hello\n" * 1000, b"\xff" * 50_000, b"\xff" * 1_000_000],
-                         ids=["a byte", "zeros", "text", "50 kilobytes", "a megabyte"])
+@pytest.mark.parametrize(
+    "junk",
+    [b"x", b"\0" * 110, b"hello\n" * 1000, b"\xff" * 50_000, b"\xff" * 1_000_000],
+    ids=["a byte", "zeros", "text", "50 kilobytes", "a megabyte"],
+)
 def test_input_after_the_handshake_is_discarded(switch: Switch, junk: bytes) -> None:
     console = switch.console()
     before = switch.descriptors()
@@ -517,7 +340,7 @@ def test_a_dead_data_socket_is_logged_once_and_disturbs_nobody(switch: Switch) -
 
 
 def test_frames_sent_before_the_client_reads_the_reply_are_not_lost(switch: Switch) -> None:
-    """The switch connects before it answers, so a flood right after plugging reaches the new client."""
+    """The switch connects before it answers, so a flood right after that reaches the client."""
     peer = switch.client()
     path = switch.ctl_dir / "mine"
     with data_socket(path) as data, connect_stream(switch.ctl_dir / "ctl") as stream:
@@ -531,6 +354,7 @@ def test_frames_sent_before_the_client_reads_the_reply_are_not_lost(switch: Swit
 
 
 # -- many ----------------------------------------------------------------------------------------
+
 
 @pytest.mark.ours
 def test_a_thousand_plugs_and_unplugs_leave_no_port_and_no_descriptor(switch: Switch) -> None:
@@ -561,7 +385,9 @@ def test_a_thousand_silent_connections_delay_nobody_and_end(switch: Switch) -> N
     before = switch.descriptors()
     with contextlib.ExitStack() as stack:
         with others_are_not_delayed(switch):
-            streams = [stack.enter_context(connect_stream(switch.ctl_dir / "ctl")) for _ in range(1000)]
+            streams = [
+                stack.enter_context(connect_stream(switch.ctl_dir / "ctl")) for _ in range(1000)
+            ]
             start = time.monotonic()
         for stream in streams:
             with pytest.raises(Refused):
@@ -579,51 +405,14 @@ def test_silent_connections_that_close_leave_nothing(switch: Switch) -> None:
     assert_nothing_left(switch, console, before)
 
 
-# -- groups of ports -----------------------------------------------------------------------------
-
-@pytest.mark.ours
-def test_a_port_group_gives_its_first_free_port(start_switch: Start) -> None:
-    switch = start_switch("--portgroup", "lab=10-12", "--portgroup", "dmz=20-20")
-    assert stat.S_ISSOCK((switch.ctl_dir / "lab").stat().st_mode)
-    clients = [switch.client(ctl_name="lab") for _ in range(3)]
-    assert [client.port for client in clients] == [10, 11, 12]
-    with pytest.raises(Refused):
-        VdeClient(switch.ctl_dir, ctl_name="lab", timeout=1.0)
-    assert switch.client(ctl_name="dmz").port == 20
-    assert switch.client().port == 1
-    clients[0].send(broadcast(mac(1)))
-    assert clients[2].recv() == broadcast(mac(1))
-    console = switch.console()
-    clients[1].close()
-    wait_until("port 11 free", lambda: 11 not in ports(console))
-    assert switch.client(ctl_name="lab").port == 11
-    switch.stop()
-    assert not switch.ctl_dir.exists()
-
-
-@pytest.mark.ours
-@pytest.mark.parametrize("value", ["5=1-2", "123=1-2", "ctl=1-2", "a/b=1-2", "=1-2", "x", "x=", "x=2-1", "x=a-b",
-                                   "x=0-99999999999", "..=1-2", ".=1-2"])
-def test_a_port_group_without_sense_is_refused(directory: Path, value: str) -> None:
-    done = run_switch("-s", str(directory / "ctl"), "--portgroup", value, cwd=directory)
-    assert done.returncode == 1
-    assert value in done.stderr or value.split("=")[0] in done.stderr
-    assert not (directory / "ctl").exists()
-
-
-@pytest.mark.ours
-def test_port_group_sockets_have_the_modes_of_ctl_and_stale_ones_are_replaced(start_switch: Start,
-                                                                              directory: Path) -> None:
-    first = start_switch("--portgroup", "lab=10-12", "-m", "660", directory=directory)
-    assert stat.S_IMODE((first.ctl_dir / "lab").stat().st_mode) == 0o660
-    first.stop(signal.SIGKILL)
-    second = start_switch("--portgroup", "lab=10-12", directory=directory)
-    assert second.client(ctl_name="lab").port == 10
-
-
 def test_frames_between_clients_of_every_kind(switch: Switch) -> None:
-    clients = [switch.client(), switch.client(version=1), switch.client(abstract=True),
-               switch.client(abstract=True, connected=False), switch.client(kind=PORT_ZERO)]
+    clients = [
+        switch.client(),
+        switch.client(version=1),
+        switch.client(abstract=True),
+        switch.client(abstract=True, connected=False),
+        switch.client(kind=PORT_ZERO),
+    ]
     for number, sender in enumerate(clients):
         sender.send(frame(BROADCAST, mac(number), b"to all"))
         for receiver in clients:
