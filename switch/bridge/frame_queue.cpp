@@ -33,13 +33,27 @@ std::size_t FrameQueue::contiguous_room(std::size_t needed) {
   return tail_ + needed <= head_ ? tail_ : kNoRoom;
 }
 
+// Brings the ring to its bound. False while more is queued than a lowered bound allows.
+bool FrameQueue::fit_ring() {
+  if (ring_ != nullptr && capacity_ == bytes_max_) return true;
+  if (frames_ == 0) head_ = tail_ = wrap_ = 0;
+  const std::size_t first = (wrap_ != 0 ? wrap_ : tail_) - head_;
+  const std::size_t second = wrap_ != 0 ? tail_ : 0;
+  if (first + second > bytes_max_) return false;
+  // Not value-initialised: pages stay untouched until frames reach them.
+  std::unique_ptr<std::uint8_t[]> ring(new std::uint8_t[bytes_max_]);
+  if (first != 0) std::memcpy(ring.get(), ring_.get() + head_, first);
+  if (second != 0) std::memcpy(ring.get() + first, ring_.get(), second);
+  ring_ = std::move(ring);
+  capacity_ = bytes_max_;
+  head_ = wrap_ = 0;
+  tail_ = first + second;
+  return true;
+}
+
 bool FrameQueue::push(const Outgoing& out) {
   used_ = true;
-  if (ring_ == nullptr || (frames_ == 0 && capacity_ != bytes_max_)) {
-    // Not value-initialised: pages stay untouched until frames reach them.
-    ring_.reset(new std::uint8_t[bytes_max_]);
-    capacity_ = bytes_max_;
-  }
+  if (!fit_ring()) return false;
   const Frame& frame = *out.frame;
   const std::size_t needed = space_for(frame.size);
   const std::size_t at = contiguous_room(needed);

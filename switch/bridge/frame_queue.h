@@ -49,6 +49,7 @@ class FrameQueue {
     bool tagged = false;
   };
 
+  bool fit_ring();
   static std::size_t space_for(std::size_t frame_size);
   std::size_t contiguous_room(std::size_t needed);
 

@@ -47,6 +47,7 @@ MacTable::LearnResult MacTable::learn(MacAddress mac, VlanId vlan, PortId port,
     Node& node = nodes_[at];
     if (node.port == port) {
       node.seen_s = now_s;
+      node.seen_again = true;
       return result;
     }
     result.from = node.port;
@@ -122,6 +123,7 @@ void MacTable::link_newest(Index index, PortId port) {
   Owner& own = owner(port);
   Node& node = nodes_[index];
   node.port = port;
+  node.seen_again = false;
   node.newer = kNil;
   node.older = own.newest;
   if (own.newest != kNil) {
@@ -170,7 +172,7 @@ MacTable::Index MacTable::allocate(std::optional<MacEntry>& evicted, std::uint32
   if (free_ == kNil && used_ < entries_max_) return static_cast<Index>(used_++);
   if (free_ == kNil && stale_ != kNil) forget(stale_);
   if (free_ == kNil) {
-    const Index victim = victim_of(greediest(), now_s);
+    const Index victim = victim_of(greediest());
     if (valid(nodes_[victim])) evicted = entry_of(nodes_[victim], now_s);
     forget(victim);
   }
@@ -191,14 +193,16 @@ PortId MacTable::greediest() {
   return greediest_;
 }
 
-// The one longest unseen among the port's oldest few: exact order would cost a list move per frame.
-MacTable::Index MacTable::victim_of(PortId port, std::uint32_t now_s) {
-  Index best = owners_[port].oldest;
-  Index at = best;
-  for (int looked = 0; looked < 8 && at != kNil; ++looked, at = nodes_[at].newer) {
-    if (now_s - nodes_[at].seen_s > now_s - nodes_[best].seen_s) best = at;
+// The oldest that was not seen again; who was gets another turn at the end of the list. Each move
+// is paid for by a frame that refreshed the entry, and their number at a time is bounded.
+MacTable::Index MacTable::victim_of(PortId port) {
+  constexpr int kMovesMax = 64;
+  for (int moves = 0; moves < kMovesMax && nodes_[owners_[port].oldest].seen_again; ++moves) {
+    const Index survivor = owners_[port].oldest;
+    unlink(survivor);
+    link_newest(survivor, port);
   }
-  return best;
+  return owners_[port].oldest;
 }
 
 }  // namespace lanyard

@@ -104,6 +104,7 @@ class MacTable {
     std::uint32_t seen_s;
     std::uint32_t stamp;  // value of flushes_ when learned
     PortId port;
+    bool seen_again;  // since it took its place in the list of its port
   };
   static_assert(sizeof(Node) == 32);
   static constexpr std::uint64_t kFree = ~std::uint64_t{0};
@@ -131,7 +132,7 @@ class MacTable {
   void forget(Index index);
   Index allocate(std::optional<MacEntry>& evicted, std::uint32_t now_s);
   PortId greediest();
-  Index victim_of(PortId port, std::uint32_t now_s);
+  Index victim_of(PortId port);
 
   Settings settings_;
   std::uint64_t secret_;
