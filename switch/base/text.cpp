@@ -10,8 +10,17 @@ bool is_blank(char c) {
   return c == ' ' || c == '\t';
 }
 
+// Characters that break lines or turn the direction of writing, or cannot be seen at all: with them
+// a name can be made to look like another one.
+bool is_invisible(unsigned code_point) {
+  return (code_point >= 0x200b && code_point <= 0x200f) ||
+         (code_point >= 0x2028 && code_point <= 0x202e) ||
+         (code_point >= 0x2060 && code_point <= 0x206f) || code_point == 0xfeff;
+}
+
 // The length of the valid UTF-8 sequence at the start of `bytes` that is not ASCII, or 0 (RFC 3629:
-// no overlong forms, no surrogates, nothing above U+10FFFF; C1 control characters are refused too).
+// no overlong forms, no surrogates, nothing above U+10FFFF; control and invisible characters are
+// refused too).
 std::size_t utf8_sequence(std::string_view bytes) {
   const auto at = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
   const unsigned char lead = at(0);
@@ -34,7 +43,9 @@ std::size_t utf8_sequence(std::string_view bytes) {
   for (std::size_t i = 2; i < length; ++i) {
     if (at(i) < 0x80 || at(i) > 0xbf) return 0;
   }
-  return length;
+  return length == 3 && is_invisible((at(0) & 0x0fU) << 12 | (at(1) & 0x3fU) << 6 | (at(2) & 0x3fU))
+             ? 0
+             : length;
 }
 
 }  // namespace

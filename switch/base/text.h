@@ -35,7 +35,8 @@ std::string_view trim(std::string_view text);
 
 // Text from a client or guest, for a terminal, log or console: bytes outside printable ASCII become
 // \xNN, so it can neither forge lines nor send escape codes; a backslash that would look like the
-// start of such a code is doubled. Bytes from 0x80 up are kept when they form valid UTF-8.
+// start of such a code is doubled. Bytes from 0x80 up are kept when they form
+// valid UTF-8 that can be seen.
 std::string printable(std::string_view foreign);
 
 }  // namespace lanyard
