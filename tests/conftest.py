@@ -40,7 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("ours") and is_original(switch_program()):
             item.add_marker(pytest.mark.skip(reason="the original vde_switch fails this by design"))
-        if item.get_closest_marker("root") and os.geteuid() != 0:
+        needs_root = item.get_closest_marker("root") or "namespace" in getattr(
+            item, "fixturenames", ()
+        )
+        if needs_root and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
 
 

@@ -24,7 +24,7 @@ class Scenario:
     ] | None = None  # other options for ours: the original's -n N gives one port less
     files: dict[str, str] = field(default_factory=dict)  # written to the directory before the start
     tap: bool = False  # runs in a network namespace (for -t)
-    root: bool = False  # plugs clients of other users
+    root: bool = False  # shows user names, or plugs clients of several users
 
 
 def script(text: str) -> tuple[str, ...]:
@@ -330,6 +330,7 @@ SCENARIOS = (
         port/print
     """
         ),
+        root=True,
     ),
     Scenario(
         "pool",
@@ -352,6 +353,7 @@ SCENARIOS = (
         port/print
     """
         ),
+        root=True,
     ),
     Scenario(
         "vlans",
@@ -485,6 +487,7 @@ SCENARIOS = (
         !again 1 *
     """
         ),
+        root=True,
     ),
     Scenario(
         "hub",
@@ -514,6 +517,7 @@ SCENARIOS = (
         port/print
     """
         ),
+        root=True,
     ),
     Scenario(
         "hash",

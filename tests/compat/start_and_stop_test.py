@@ -36,7 +36,7 @@ Start = Callable[..., Switch]
         ("-m 660", 0o660, 0o2770),
         ("-m 666", 0o666, 0o2777),
         ("-m 640", 0o640, 0o2750),
-        ("-m 0", 0o000, 0o2000),
+        pytest.param("-m 0", 0o000, 0o2000, marks=pytest.mark.root),
         ("--dirmode 0750", 0o640, 0o750),
         ("--dirmode 2777", 0o666, 0o2777),
         ("-m 600 --dirmode 2755", 0o600, 0o2755),
