@@ -55,7 +55,7 @@ class Case:
     title: str
     columns: dict[str, Callable[[Tools], Result]]
     rows: tuple[Row, ...]
-    needs: Callable[[], str | None] = lambda: None  # why it cannot run here
+    needs: Callable[[Tools], str | None] = lambda _tools: None  # why it cannot run here
 
 
 def rate(value: float) -> str:
@@ -139,6 +139,23 @@ def start_time(name: str) -> Callable[[Tools], Result]:
     return measure
 
 
+def forward_core(_name: str) -> Callable[[Tools], Result]:
+    def measure(tools: Tools) -> Result:
+        assert tools.core
+        shortest = min(0.5, tools.seconds / 4)
+        done = subprocess.run([str(tools.core), "--benchmark_format=json",
+                               f"--benchmark_min_time={shortest}"],
+                              capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            raise Failed(done.stderr.strip())
+        runs = {run["name"]: run for run in json.loads(done.stdout)["benchmarks"]}
+        few, many, flood = runs["unicast/64"], runs["unicast/65536"], runs["flood/31"]
+        return {"few_ns": few["ns_per_frame"], "many_ns": many["ns_per_frame"],
+                "copy_ns": flood["ns_per_copy"],
+                "allocations": few["allocations_per_frame"] + many["allocations_per_frame"]}
+    return measure
+
+
 # --- TAP to TAP ---
 
 
@@ -216,7 +233,7 @@ def tap_to_tap(name: str) -> Callable[[Tools], Result]:
     return measure
 
 
-def tap_needs() -> str | None:
+def tap_needs(_tools: Tools) -> str | None:
     if os.geteuid() != 0:
         return "needs root for TAPs and namespaces"
     if not Path("/dev/net/tun").exists():
@@ -225,6 +242,10 @@ def tap_needs() -> str | None:
         if not any((Path(folder) / program).exists() for folder in os.get_exec_path()):
             return f"{program} is not installed"
     return None
+
+
+def core_needs(tools: Tools) -> str | None:
+    return None if tools.core else "bench_forward_core was not built (libbenchmark-dev)"
 
 
 # --- the list ---
@@ -288,4 +309,10 @@ def all_cases() -> list[Case]:
              (Row("resident", "resident_bytes", megabytes, (Goal(12e6),)),)),
         Case("start", "start to first port served", among(start_time, (OURS, ORIGINAL)),
              (Row("time", "start_ms", milliseconds, (Goal(20),)),)),
+        Case("core", "forwarding core alone", among(forward_core, (OURS,)),
+             (Row("a frame, 64 addresses", "few_ns", nanoseconds, (Goal(60),)),
+              Row("a frame, 65,536 addresses", "many_ns", nanoseconds, (Goal(150),)),
+              Row("a flooded copy", "copy_ns", nanoseconds),
+              Row("allocations a frame", "allocations", count, (Goal(0),), every_run=True)),
+             core_needs),
     ]

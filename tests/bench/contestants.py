@@ -28,6 +28,7 @@ class Tools:
 
     programs: dict[str, Path]
     load: Path
+    core: Path | None  # the forwarding core as a benchmark of its own
     seconds: float = 3.0
     warmup: float = 0.3
     pin: list[int] = field(default_factory=list)  # switch, sender, receivers
