@@ -93,6 +93,15 @@ def wait_for_orphan(pid: int, timeout: float = 5.0) -> int:
     return os.waitstatus_to_exitcode(wait_until(f"process {pid} ends", ended, timeout)[1])
 
 
+def end_adopted(word: str) -> None:
+    """Kills the adopted children that have this word on their command line, and waits for them."""
+    for text in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        pid = int(text)
+        if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            os.kill(pid, signal.SIGKILL)
+            wait_for_orphan(pid, timeout=60)
+
+
 def pid_in(path: Path | str) -> int:
     """The number in a pid file, which may still be on its way."""
     file = Path(path)
@@ -171,26 +180,25 @@ class Switch:
             command += ["-d", "-p", str(self.pid_file)]
             adopt_orphans()
         self.command = [*command, *options]
-        with self.log.open("ab") as log, self.output.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=stderr or log,
-                env={**os.environ, "HOME": str(self.directory), **(env or {})},
-                cwd=self.directory,
-                preexec_fn=preexec,
-            )
-        self.pid = self.process.pid
         self.uses_console = mgmt
         try:
+            with self.log.open("ab") as log, self.output.open("ab") as output:
+                self.process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=stderr or log,
+                    env={**os.environ, "HOME": str(self.directory), **(env or {})},
+                    cwd=self.directory,
+                    preexec_fn=preexec,
+                )
+            self.pid = self.process.pid
             if daemon:
                 self._become_daemon()
             if wait:
                 self.wait_ready()
         except BaseException:
-            self._kill()
-            self._remove_directory()
+            self._clean_up()
             raise
 
     def _become_daemon(self) -> None:
@@ -249,23 +257,19 @@ class Switch:
             return self.wait_exit(timeout)
         return self._returncode if self._returncode is not None else self.process.returncode
 
-    def _kill(self) -> None:
-        for process in {self.pid, self.process.pid}:
-            try:
-                if process == self.process.pid:
-                    self.process.kill()
-                    self.process.wait(5)
-                elif self._returncode is None:
-                    os.kill(process, signal.SIGKILL)
-                    wait_for_orphan(process)
-            except (ProcessLookupError, ChildProcessError):
-                continue
-        if self.process.stdin:
-            self.process.stdin.close()
-
-    def _remove_directory(self) -> None:
-        if self.owns_directory:
-            shutil.rmtree(self.directory, ignore_errors=True)
+    def _clean_up(self) -> None:
+        """Whatever happened before: no process and no directory of this switch stay."""
+        try:
+            if hasattr(self, "process"):
+                self.process.kill()
+                self.process.wait(60)
+                if self.process.stdin:
+                    self.process.stdin.close()
+            if self.daemon:
+                end_adopted(str(self.ctl_dir))
+        finally:
+            if self.owns_directory:
+                shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self) -> Switch:
         return self
@@ -288,12 +292,12 @@ class Switch:
                         raise AssertionError("the switch did not end at SIGTERM") from None
             text = self.log_text()
         finally:
-            self._kill()
-            self._remove_directory()
+            self._clean_up()
         if kind is not None:
             return
         if died:
-            raise AssertionError(f"the switch ended by itself ({self._returncode}): {text[-2000:]}")
+            code = self._returncode if self.daemon else self.process.returncode
+            raise AssertionError(f"the switch ended by itself ({code}): {text[-2000:]}")
         if any(mark in text for mark in SANITIZER_MARKS):
             raise AssertionError(f"a sanitizer complains: {text[-8000:]}")
 
