@@ -163,6 +163,16 @@ def test_sessions_do_not_see_each_others_replies_or_events(switch: Switch) -> No
     assert len(one.wait_events(3)) == 3
 
 
+def test_endpoints_in_events_have_the_numbers_of_the_table_padded_with_blanks(
+    switch: Switch,
+) -> None:
+    console = switch.console()
+    console.check("debug/add port/ep/+")
+    switch.client()
+    number = int(console.check("port/print 1")[4].split()[3])
+    assert console.wait_events(1) == [f"3031 port/ep/+ Port 01 FD {number:2d}"]
+
+
 def test_a_command_without_newline_runs(switch: Switch) -> None:
     console = switch.console()
     console.send(b"port/showinfo")
