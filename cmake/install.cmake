@@ -37,13 +37,16 @@ set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME lanyard)
 set(CPACK_PACKAGE_CONTACT "The Lanyard authors <lanyard@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "virtual Ethernet switch for virtual machines")
-set(CPACK_PACKAGE_DESCRIPTION "Lanyard joins QEMU, VirtualBox and User-Mode Linux guests, TAP interfaces of the host and
-the programs of the VDE family to one Ethernet network. It learns addresses, keeps VLANs apart,
-counts every frame, and lets no slow or dead guest hold up the others.
+set(CPACK_PACKAGE_DESCRIPTION "\
+Lanyard joins QEMU, VirtualBox and User-Mode Linux guests, TAP interfaces
+of the host and the programs of the VDE family to one Ethernet network. It
+learns addresses, keeps VLANs apart, counts every frame, and lets no slow or
+dead guest hold up the others.
 .
-The package takes the place of vde-switch: the program vde_switch has the same options, the same
-management console and the same sockets, so guests and scripts go on unchanged. The spanning
-tree and the plugins of the original are not part of this version.")
+The package takes the place of vde-switch: the program vde_switch has the
+same options, the same management console and the same sockets, so guests
+and scripts go on unchanged. The spanning tree and the plugins of the
+original are not part of this version.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
