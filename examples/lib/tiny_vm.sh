@@ -86,7 +86,8 @@ tiny_vm_unpacked_module() {
 }
 
 # The first process of the machine. Words of the kernel command line that the kernel does not know
-# arrive here as environment variables: vm_name, vm_address, vm_mtu.
+# arrive here as environment variables: vm_name, vm_address, vm_mtu, and vm_modules=no for another
+# kernel than the one whose modules are here.
 tiny_vm_init_script() {
     cat <<'INIT'
 #!/bin/busybox sh
@@ -96,8 +97,8 @@ mount -t devtmpfs none /dev
 mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t tmpfs none /tmp
-echo "$vm_name: loading modules"
 for module in /modules/*.ko; do
+    [ "$vm_modules" != no ] || break
     insmod "$module" || echo "$vm_name: cannot load $module"
 done
 ip link set lo up

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -16,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -142,15 +143,15 @@ class Vm:
         self._heard = b""
         self._tokens = itertools.count(1)
         self._qmp: Qmp | None = None
-        self.command = self._command_line(address, cards)
         with (self.directory / "qemu.log").open("wb") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = self._launch(address, cards, log)
 
-    def _command_line(self, address: str, cards: list[str]) -> list[str]:
+    def _launch(self, address: str, cards: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         made = subprocess.run([KIT, "command", CACHE, self.directory, self.name, address, *cards],
                               env={**os.environ, "TINY_VM_ACCELERATOR": accelerator()},
                               capture_output=True, text=True, timeout=30, check=True)
-        return made.stdout.split("\0")[:-1]
+        command = made.stdout.split("\0")[:-1]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -175,11 +176,14 @@ class Vm:
     def close(self) -> None:
         if self._qmp:
             self._qmp.close()
-        self.process.kill()
-        self.process.wait(10)
+        self._end()
         os.close(self._to)
         os.close(self._from)
         subprocess.run(["rm", "-rf", self.directory], check=True)
+
+    def _end(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
 
     def __enter__(self) -> Vm:
         return self
@@ -234,6 +238,12 @@ class Vm:
         assert done.code == 0, f"{self.name}: {command}: exit {done.code}: {done.text}"
         return done.text
 
+    def offer_file(self, megabytes: int) -> str:
+        """Serves random bytes as http://ADDRESS/file; their checksum."""
+        return self.check(f"mkdir -p /tmp/www; dd if=/dev/urandom of=/tmp/www/file bs=65536 "
+                          f"count={megabytes * 16} 2>/dev/null; pidof httpd >/dev/null || httpd -p 80 -h /tmp/www; "
+                          "sha256sum </tmp/www/file", 60).split()[0]
+
     def ping_replies(self, address: str, count: int = 3, size: int = 56, wait: int = 2) -> int:
         """How many of `count` echo requests were answered. `wait` seconds for the last one."""
         seconds = count + wait
@@ -242,6 +252,40 @@ class Vm:
         match = re.search(r"(\d+) packets received", text)
         assert match, f"{self.name}: ping says {text!r}"
         return int(match[1])
+
+
+class UserModeLinux(Vm):
+    """The same small Linux as a program of the host. Cards are words as `eth0=daemon,MAC,unix,CTL`.
+
+    netns    where it runs. Abstract socket addresses belong to a network namespace, so it and its switch have
+             to be in the same one.
+    """
+
+    def __init__(self, name: str, address: str, cards: list[str], netns: str) -> None:
+        self._netns = netns
+        super().__init__(name, address, cards)
+
+    def _launch(self, address: str, cards: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Its second serial line, where the shell answers, is the two FIFOs as descriptors of its own."""
+        shell = [os.open(self.directory / name, os.O_RDWR) for name in ("shell.in", "shell.out")]
+        try:
+            return subprocess.Popen(
+                ["ip", "netns", "exec", self._netns, "linux.uml", "mem=96M", f"initrd={CACHE}/initramfs",
+                 "root=/dev/ram0", "rdinit=/init", "quiet",
+                 f"uml_dir={self.directory}", "con=null", "con0=null,fd:1", "ssl=null",
+                 f"ssl1=fd:{shell[0]},fd:{shell[1]}", f"vm_name={self.name}", f"vm_address={address}",
+                 "vm_modules=no", *cards],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=shell, process_group=0,
+                env={**os.environ, "TMPDIR": str(self.directory), "HOME": str(self.directory)})
+        finally:
+            for descriptor in shell:
+                os.close(descriptor)
+
+    def _end(self) -> None:
+        """It is several processes of the host."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
 
 
 def vde_card(sock: Path | str, mac: str, identity: str = "n0", **options: object) -> list[str]:

@@ -222,6 +222,25 @@ def test_group_option_is_accepted(alpha: Vm, console: Console, shared_switch: Sw
 
 
 @pytest.mark.ours
+@pytest.mark.parametrize("sock", ["vde://{ctl}[guests]", "vde://{ctl}[portgroup=guests]"])
+def test_group_of_ports_gives_the_next_free_one_of_its_range(alpha: Vm, start_switch: Callable[..., Switch],
+                                                             sock: str) -> None:
+    switch = start_switch("--portgroup", "guests=20-21")
+    console = switch.console()
+    qmp = alpha.qmp()
+    words = {"type": "vde", "sock": sock.format(ctl=switch.ctl_dir)}
+    try:
+        for number in (20, 21):
+            qmp.run("netdev_add", id=f"group{number}", **words)
+            assert endpoints(console, number) == [f"QEMU user=root pid={alpha.pid}"]
+        with pytest.raises(QmpError):
+            qmp.run("netdev_add", id="group22", **words)
+    finally:
+        for number in (20, 21):
+            qmp.run("netdev_del", id=f"group{number}")
+
+
+@pytest.mark.ours
 def test_refused_port_is_an_error_and_not_a_frozen_machine(alpha: Vm, shared_switch: Switch) -> None:
     """The original answers nothing, and QEMU waits in the middle of its main loop for ever."""
     qmp = alpha.qmp()

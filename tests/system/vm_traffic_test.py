@@ -100,34 +100,17 @@ def test_mac_table_has_each_machine_on_its_port(lab: Lab) -> None:
         assert any(f"Addr: {mac} VLAN 0000 to port: {port:03d} " in row for row in rows), rows
 
 
-def serve_file(vm: Vm) -> str:
-    """Makes a file of random bytes and offers it on TCP port 5001 while it takes another. Its checksum."""
-    checksum = vm.check(f"dd if=/dev/urandom of=/tmp/out bs=65536 count={FILE_MB * 16} 2>/dev/null; "
-                        "sha256sum </tmp/out", 60).split()[0]
-    vm.check("nc -l -p 5001 </tmp/out >/tmp/in & :")
-    wait_until("listener", lambda: ":5001 " in vm.check("netstat -ltn"))
-    return checksum
-
-
-def received_checksum(vm: Vm) -> str:
-    return vm.check("while pidof nc >/dev/null; do usleep 20000; done; sha256sum </tmp/in; rm /tmp/in /tmp/out",
-                    60).split()[0]
-
-
 def test_files_cross_in_both_directions_at_once(lab: Lab) -> None:
-    beta_sends = serve_file(lab.beta)
-    alpha_sends = lab.alpha.check(f"dd if=/dev/urandom of=/tmp/out bs=65536 count={FILE_MB * 16} "
-                                  "2>/dev/null; sha256sum </tmp/out", 60).split()[0]
-    lab.alpha.check(f"nc {BETA} 5001 </tmp/out >/tmp/in", 60)
-    assert received_checksum(lab.alpha) == beta_sends
-    assert received_checksum(lab.beta) == alpha_sends
+    offered = {vm.name: vm.offer_file(FILE_MB) for vm in (lab.alpha, lab.beta)}
+    to_alpha = lab.alpha.begin(f"wget -q -O - http://{BETA}/file | sha256sum")
+    to_beta = lab.beta.begin(f"wget -q -O - http://{ALPHA}/file | sha256sum")
+    assert lab.alpha.finish(to_alpha, 60).text.split()[0] == offered["beta"]
+    assert lab.beta.finish(to_beta, 60).text.split()[0] == offered["alpha"]
 
 
 def test_file_crosses_between_machine_and_host(lab: Lab) -> None:
     """The host side is a TAP, where the kernel could leave checksums or segmentation to others."""
-    lab.alpha.check("mkdir -p /tmp/www && httpd -p 80 -h /tmp/www")
-    checksum = lab.alpha.check(f"dd if=/dev/urandom of=/tmp/www/file bs=65536 count={FILE_MB * 16} "
-                               "2>/dev/null; sha256sum </tmp/www/file", 60).split()[0]
+    checksum = lab.alpha.offer_file(FILE_MB)
     page = lab.host.call(lambda: urllib.request.urlopen(f"http://{ALPHA}/file", timeout=30).read())
     assert hashlib.sha256(page).hexdigest() == checksum
 
