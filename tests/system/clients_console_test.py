@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Programs that talk to the console, unchanged: unixterm, vdeterm, unixcmd (vdecmd), and how the NixOS test
-driver and Debian's network scripts start a switch."""
+driver and scripts use a switch."""
 
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
 import pty
 import re
@@ -204,32 +203,6 @@ def test_nixos_driver_waits_for_one_line(directory: Path, stdin_kind: str, optio
             process.terminate()
             os.close(master)
     assert process.returncode == 0
-
-
-@pytest.mark.root
-def test_start_stop_daemon_as_in_the_network_scripts(directory: Path) -> None:
-    """Debian's vde2 package starts a switch like this for an interface; the pid file decides the stop."""
-    need_programs("start-stop-daemon")
-    group = grp.getgrgid(os.getgid()).gr_name
-    ctl, mgmt, pid_file = directory / "tap0.ctl", directory / "tap0.mgmt", directory / "tap0.pid"
-    daemon = ["start-stop-daemon", "--pidfile", str(pid_file), "--exec", str(switch_program())]
-    subprocess.run([*daemon, "--start", "--quiet", "--", "-s", ctl, "-m", "660", "-g", group, "-p", pid_file,
-                    "-M", mgmt, "--mgmtmode", "660", "-d"], check=True, timeout=10)
-    try:
-        # The original's parent returns before these exist.
-        wait_until("pid file and console", lambda: pid_file.exists() and mgmt.exists())
-        with VdeClient(ctl) as client, Console(mgmt) as console:
-            assert client.port == 1
-            assert "mgmt " in "\n".join(console.check("showinfo"))
-        assert mgmt.stat().st_mode & 0o777 == 0o660
-        assert (ctl / "ctl").stat().st_mode & 0o777 == 0o660
-        assert subprocess.run([*daemon, "--status"], check=False, timeout=10).returncode == 0
-    finally:
-        pid = int(pid_file.read_text())
-        stopped = subprocess.run([*daemon, "--stop", "--quiet", "--retry", "5"], check=False, timeout=20)
-    assert stopped.returncode == 0
-    assert not Path(f"/proc/{pid}/exe").exists()
-    assert not pid_file.exists() and not mgmt.exists() and not ctl.exists()
 
 
 def test_script_with_netcat_sends_one_command(switch: Switch) -> None:
