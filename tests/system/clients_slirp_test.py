@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""slirpvde of the vde2 package on our switch: a guest of frames asks it for an address and talks to it. Nothing
-leaves this machine: only slirpvde's own addresses are spoken to."""
+"""NAT services of others on our switch: slirpvde of the vde2 package, and its successor, the slirp module of
+libvdeplug. A guest made of frames asks for an address and talks to the gateway. Nothing leaves this machine: only
+the services' own addresses are spoken to."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -77,18 +79,27 @@ def dhcp_options(packet: object) -> dict[str, object]:
             if isinstance(option, tuple)}
 
 
-@pytest.fixture
-def guest(switch: Switch) -> Iterator[Callable[[], Guest]]:
-    """guest() is a new guest on a switch where slirpvde serves DHCP."""
-    need_programs("slirpvde")
+def service_command(name: str, switch: Switch) -> list[object]:
+    if name == "slirpvde":
+        need_programs("slirpvde")
+        return ["slirpvde", "-s", switch.ctl_dir, "-D"]
+    need_programs("vde_plug")
+    if not list(Path("/usr/lib").glob("*/vdeplug/libvdeplug_slirp.so")):
+        pytest.skip("not installed: libvdeplug-slirp")
+    return ["vde_plug", "slirp://", switch.ctl_dir]
+
+
+@pytest.fixture(params=["slirpvde", "slirp module"])
+def guest(request: pytest.FixtureRequest, switch: Switch) -> Iterator[Callable[[], Guest]]:
+    """guest() is a new guest on a switch where the service gives addresses."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(ClientProcess("slirpvde", "-s", switch.ctl_dir, "-D"))
-        wait_plugged(switch, "slirpvde:")
+        service = stack.enter_context(ClientProcess(*service_command(request.param, switch)))
+        wait_plugged(switch, f"pid={service.pid}")
         numbers = iter(range(1, 200))
         yield lambda: Guest(switch.client(), next(numbers))
 
 
-def test_slirpvde_offers_an_address(guest: Callable[[], Guest]) -> None:
+def test_service_offers_an_address(guest: Callable[[], Guest]) -> None:
     offer = guest().dhcp("discover")
     options = dhcp_options(offer)
     assert offer[scapy.BOOTP].yiaddr == FIRST_LEASE  # type: ignore[index]
@@ -98,13 +109,13 @@ def test_slirpvde_offers_an_address(guest: Callable[[], Guest]) -> None:
     assert options["lease_time"] == 86400
 
 
-def test_slirpvde_leases_different_addresses_to_three_guests(guest: Callable[[], Guest]) -> None:
+def test_service_leases_different_addresses_to_three_guests(guest: Callable[[], Guest]) -> None:
     leases = [guest().lease() for _ in range(3)]
     assert len(set(leases)) == 3
     assert leases[0] == FIRST_LEASE
 
 
-def test_slirpvde_answers_arp_and_ping(guest: Callable[[], Guest]) -> None:
+def test_service_answers_arp_and_ping(guest: Callable[[], Guest]) -> None:
     one = guest()
     address = one.lease()
     assert one.resolve_gateway(address) == GATEWAY_MAC
