@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from client_process import plugged
 from netns import NetNamespace
 from switch_process import REPOSITORY, Switch
 from vde_client import VdeClient
@@ -163,6 +165,33 @@ def test_stopped_machine_loses_frames_under_its_own_name_only(lab: Lab) -> None:
         finally:
             os.kill(lab.beta.pid, signal.SIGCONT)
     assert lab.beta.ping_replies(ALPHA, 3) == 3
+
+
+@pytest.mark.ours
+def test_every_frame_of_the_storms_is_accounted_for(lab: Lab) -> None:
+    """After a storm at a stopped machine: its port names what it lost, no other port lost anything to a queue,
+    and in each port received = forwarded + dropped, offered = transmitted + queued + dropped."""
+    console = lab.switch.console()
+    console.check("port/resetcounter")
+    lab.beta.process.send_signal(signal.SIGSTOP)
+    try:
+        with storm(lab.switch.ctl_dir, BETA_MAC, 1400):
+            assert lab.alpha.ping_replies(HOST, 20) == 20
+    finally:
+        lab.beta.process.send_signal(signal.SIGCONT)
+    assert lab.beta.ping_replies(ALPHA, 3) == 3
+    balance = "\n".join(console.check("port/balance"))
+    incoming = re.findall(r"received (\d+) forwarded (\d+) dropped (\d+)", balance)
+    outgoing = re.findall(r"offered (\d+) transmitted (\d+) queued (\d+) dropped (\d+)", balance)
+    assert len(incoming) == len(outgoing) == 3
+    for received, *parts in (*incoming, *outgoing):
+        assert int(received) == sum(int(part) for part in parts), balance
+    lost = {int(number): text for number, text in
+            re.findall(r"Port (\d+)((?:\n -- .*)*)", "\n".join(console.check("port/drops")))}
+    table = plugged(lab.switch)
+    beta_port = next(number for number, many in table.items() if f"pid={lab.beta.pid}" in " ".join(many))
+    assert "outgoing" in lost[beta_port], lost
+    assert not any("outgoing" in text for number, text in lost.items() if number != beta_port), lost
 
 
 def test_machine_goes_on_after_its_switch_was_stopped(lab: Lab) -> None:

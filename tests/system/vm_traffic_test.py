@@ -22,6 +22,7 @@ pytestmark = pytest.mark.root
 
 HOST, ALPHA, BETA = "10.77.1.1", "10.77.1.2", "10.77.1.3"
 ALPHA_MAC, BETA_MAC = "52:54:00:77:01:02", "52:54:00:77:01:03"
+TAGGED_ALPHA, TAGGED_BETA = "10.77.7.2", "10.77.7.3"
 FILE_MB = 6
 
 
@@ -132,23 +133,59 @@ def test_access_vlan_separates_and_joins_machines(lab: Lab) -> None:
     assert lab.beta.ping_replies(HOST, 2) == 2
 
 
-def test_tagged_interfaces_in_the_machines_talk_over_a_trunk(lab: Lab) -> None:
-    ports = [lab.port_of(lab.alpha), lab.port_of(lab.beta)]
-    lab.console.check("vlan/create 77")
-    for port in ports:
-        lab.console.check(f"vlan/addport 77 {port}")
+@contextlib.contextmanager
+def tagged_interfaces(lab: Lab) -> Iterator[None]:
+    """eth0.77 in both machines: their frames carry a tag."""
     try:
-        for vm, address in ((lab.alpha, "10.77.7.2"), (lab.beta, "10.77.7.3")):
+        for vm, address in ((lab.alpha, TAGGED_ALPHA), (lab.beta, TAGGED_BETA)):
             vm.check(f"vconfig add eth0 77 && ip address add {address}/24 dev eth0.77 && ip link set eth0.77 up")
-        assert lab.alpha.ping_replies("10.77.7.3", 3) == 3
-        # A full frame with its tag is 1518 bytes.
-        assert lab.beta.ping_replies("10.77.7.2", 3, size=1472) == 3
+        yield
     finally:
         for vm in (lab.alpha, lab.beta):
             vm.run("vconfig rem eth0.77")
+
+
+def test_tagged_interfaces_in_the_machines_talk_over_a_trunk(lab: Lab) -> None:
+    ports = [lab.port_of(lab.alpha), lab.port_of(lab.beta)]
+    with tagged_interfaces(lab):
+        assert lab.alpha.ping_replies(TAGGED_BETA, 1, wait=1) == 0
+        lab.console.check("vlan/create 77")
         for port in ports:
-            lab.console.run(f"vlan/delport 77 {port}")
-        lab.console.check("vlan/remove 77")
+            lab.console.check(f"vlan/addport 77 {port}")
+        try:
+            assert lab.alpha.ping_replies(TAGGED_BETA, 3) == 3
+            # A full frame with its tag is 1518 bytes.
+            assert lab.beta.ping_replies(TAGGED_ALPHA, 3, size=1472) == 3
+        finally:
+            for port in ports:
+                lab.console.run(f"vlan/delport 77 {port}")
+            lab.console.check("vlan/remove 77")
+
+
+def test_hub_carries_everything_with_its_tags(lab: Lab) -> None:
+    """As the NixOS test driver uses it."""
+    lab.console.check("port/sethub 1")
+    try:
+        with tagged_interfaces(lab):
+            assert lab.alpha.ping_replies(TAGGED_BETA, 3) == 3
+        assert lab.alpha.ping_replies(BETA, 3) == 3
+        assert host_pings(lab, ALPHA) == 3
+    finally:
+        lab.console.check("port/sethub 0")
+
+
+@pytest.mark.ours
+def test_port_that_passes_tags_carries_them_as_payload(lab: Lab) -> None:
+    ports = [lab.port_of(lab.alpha), lab.port_of(lab.beta)]
+    for port in ports:
+        lab.console.check(f"port/passtags {port} 1")
+    try:
+        with tagged_interfaces(lab):
+            assert lab.alpha.ping_replies(TAGGED_BETA, 3) == 3
+            assert lab.alpha.ping_replies(BETA, 3) == 3
+    finally:
+        for port in ports:
+            lab.console.check(f"port/passtags {port} 0")
 
 
 @pytest.mark.ours
