@@ -115,16 +115,16 @@ MacAddress address_for(const std::string& name) {
   if (count > 0) seed.append(id.data(), static_cast<std::size_t>(count));
   std::uint64_t hash = 0xcbf29ce484222325U;
   for (const char c : seed) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  MacAddress mac = MacAddress::from_number(hash);
-  mac.bytes[0] = 0x02;
-  return mac;
+  constexpr std::uint64_t kPrefix = 0x020000000000;
+  return MacAddress::from_number(kPrefix | (hash & 0xffffffffff));
 }
 
 void set_address(const ifreq& interface, MacAddress mac, Log& log) {
   const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = interface;
   request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
-  std::memcpy(request.ifr_hwaddr.sa_data, mac.bytes.data(), mac.bytes.size());
+  const auto octets = mac.bytes();
+  std::memcpy(request.ifr_hwaddr.sa_data, octets.data(), octets.size());
   if (::ioctl(any.get(), SIOCSIFHWADDR, &request) != 0) {
     log.warning("{}: cannot set its address to {}: {}", interface.ifr_name, mac.text(),
                 std::strerror(errno));

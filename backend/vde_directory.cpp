@@ -2,6 +2,8 @@
 #include "backend/vde_directory.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -70,8 +72,20 @@ Result<std::shared_ptr<VdeDirectory>> VdeDirectory::open(Settings settings, Log&
   }
   settings.path = path.take();
   std::shared_ptr<VdeDirectory> directory(new VdeDirectory(std::move(settings), log));
+  if (Result<void> claimed = directory->claim(); !claimed) return claimed.error();
   directory->ours_ = created;
   return directory;
+}
+
+// The socket alone does not decide who has the directory: between another switch's bind and listen
+// its socket looks like one that nobody serves. A switch that does not lock is found by its socket.
+Result<void> VdeDirectory::claim() {
+  claim_.reset(::open(settings_.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (claim_ && ::flock(claim_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return Error{EADDRINUSE, fmt::format("Could not bind to socket '{}/ctl': {}", settings_.path,
+                                         std::strerror(EADDRINUSE))};
+  }
+  return {};
 }
 
 VdeDirectory::~VdeDirectory() {

@@ -32,7 +32,8 @@ class VdeDirectory {
   // The longest directory name: our own and the clients' socket names must fit behind it.
   static constexpr std::size_t kPathMax = 92;
 
-  // Creates the directory, or uses an existing one. The error's text is the log line.
+  // Creates the directory, or uses an existing one, and claims it: EADDRINUSE when another switch
+  // has. The error's text is the log line.
   static Result<std::shared_ptr<VdeDirectory>> open(Settings settings, Log& log);
   ~VdeDirectory();
   VdeDirectory(const VdeDirectory&) = delete;
@@ -51,10 +52,12 @@ class VdeDirectory {
  private:
   VdeDirectory(Settings settings, Log& log) : settings_(std::move(settings)), log_(log) {}
 
+  Result<void> claim();
   void remove_dead_sockets() const;
 
   Settings settings_;
   Log& log_;
+  UniqueFd claim_;  // the directory, locked: two that start at once cannot both have it
   bool ours_ =
       false;  // nobody else serves it: at least one listener was made, or the directory was
 };

@@ -4,10 +4,17 @@
 #include "switch/bridge/switch.h"
 
 namespace lanyard {
+namespace {
+
+// Up to here the MAC table stays in the nearer caches by itself.
+constexpr std::size_t kCachedStations = 4096;
+
+}  // namespace
 
 void Switch::forward(Port& in, FrameBatch& batch) {
   in.counters.received += batch.size();
   if (hub_) return forward_hub(in, batch);
+  if (macs_.size() > kCachedStations) prefetch_stations(in.id(), batch);
   for (FrameRef& frame : batch) {
     if (frame->size >= kEthernetHeaderSize) in.counters.incoming.count(frame->size);
     if (const Drop why = admit(in, *frame); why != Drop::none) {
@@ -34,6 +41,18 @@ void Switch::forward(Port& in, FrameBatch& batch) {
     }
   }
   batch.clear();
+}
+
+// With many stations each look-up waits for memory; over a batch the waits can overlap. Tagged
+// frames are guessed wrong, which costs nothing but the guess.
+void Switch::prefetch_stations(PortId in, FrameBatch& batch) const {
+  const VlanId vlan = vlans_.native(in);
+  for (const FrameRef& frame : batch) {
+    const EthernetView ethernet(frame->head());
+    if (!ethernet.valid()) continue;
+    macs_.prefetch(ethernet.source(), vlan);
+    macs_.prefetch(ethernet.destination(), vlan);
+  }
 }
 
 // A hub repeats whatever is a frame at all; tags are none of its business.
@@ -98,8 +117,8 @@ Drop Switch::admit_tagged(const Port& in, Frame& frame) const {
 void Switch::learn(PortId in, const VlanPlan& plan, MacAddress source, VlanId vlan) {
   // Group and zero addresses are no stations (IEEE 802.1D 7.8).
   if (!plan.learning.has(in) || source.is_group() || source.is_zero()) return;
-  const MacTable::LearnResult learned = macs_.learn(source, vlan, in, now_s_);
-  if (learned.what != MacTable::Learned::refreshed) report_learned(learned, source, vlan, in);
+  if (macs_.refresh(source, vlan, in, now_s_)) return;
+  report_learned(macs_.learn(source, vlan, in, now_s_), source, vlan, in);
 }
 
 void Switch::report_learned(const MacTable::LearnResult& learned, MacAddress mac, VlanId vlan,
@@ -152,10 +171,13 @@ bool Switch::flood(PortId in, const VlanPlan& plan, const FrameRef& frame) {
   return delivered;
 }
 
-void Switch::emit(Port& out, bool tagged, FrameRef frame) {
-  out.pending.push(tagged ? Outgoing::with_tag(std::move(frame))
-                          : Outgoing::untagged(std::move(frame)));
-  out.counters.outgoing.count(out.pending[out.pending.size() - 1].wire_size());
+void Switch::emit(Port& out, bool tagged, FrameRef&& frame) {
+  out.counters.outgoing.count(frame->size + (tagged ? kVlanTagSize : 0));
+  if (tagged) {
+    out.pending.add().set_tagged(std::move(frame));
+  } else {
+    out.pending.add().set_untagged(std::move(frame));
+  }
   ++pending_frames_;
   if (!out.dirty) {
     out.dirty = true;

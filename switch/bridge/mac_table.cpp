@@ -17,39 +17,14 @@ MacTable::MacTable(std::uint64_t secret, std::size_t entries_max)
   std::fill_n(buckets_.get(), mask_ + 1, kNil);
 }
 
-// A multiply-xorshift mix over key and secret: an attacker who does not know the secret cannot
-// choose keys that share a bucket, and the bound on entries limits what luck can do.
-std::uint64_t MacTable::hash_key(std::uint64_t key) const {
-  std::uint64_t h = (key ^ secret_) * 0x9e3779b97f4a7c15U;
-  h ^= h >> 32;
-  h = (h + secret_) * 0xd6e8feb86659fd93U;
-  h ^= h >> 32;
-  return h;
-}
-
-MacTable::Index MacTable::find_node(std::uint64_t key) const {
-  Index at = buckets_[hash_key(key) & mask_];
-  while (at != kNil && nodes_[at].key != key) at = nodes_[at].chain;
-  return at;
-}
-
-PortId MacTable::find(MacAddress mac, VlanId vlan) const {
-  const Index at = find_node(key_of(mac, vlan));
-  return at != kNil && valid(nodes_[at]) ? nodes_[at].port : kPortNone;
-}
-
 MacTable::LearnResult MacTable::learn(MacAddress mac, VlanId vlan, PortId port,
                                       std::uint32_t now_s) {
-  const std::uint64_t key = key_of(mac, vlan);
   LearnResult result;
+  if (refresh(mac, vlan, port, now_s)) return result;
+  const std::uint64_t key = key_of(mac, vlan);
   Index at = find_node(key);
   if (at != kNil && valid(nodes_[at])) {
     Node& node = nodes_[at];
-    if (node.port == port) {
-      node.seen_s = now_s;
-      node.seen_again = true;
-      return result;
-    }
     result.from = node.port;
     if (now_s - node.seen_s <= settings_.hold_s) {
       result.what = Learned::held;

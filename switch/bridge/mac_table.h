@@ -61,7 +61,25 @@ class MacTable {
   explicit MacTable(std::uint64_t secret, std::size_t entries_max = kDefaultEntries);
 
   // The port of a station, or kPortNone. Does not look at age: the sweep forgets (as VDE does).
-  PortId find(MacAddress mac, VlanId vlan) const;
+  PortId find(MacAddress mac, VlanId vlan) const {
+    const Index at = find_node(key_of(mac, vlan));
+    return at != kNil && valid(nodes_[at]) ? nodes_[at].port : kPortNone;
+  }
+
+  // Starts to fetch what find() or refresh() of this station will read.
+  void prefetch(MacAddress mac, VlanId vlan) const {
+    const Index at = buckets_[hash_key(key_of(mac, vlan)) & mask_];
+    if (at != kNil) __builtin_prefetch(&nodes_[at]);
+  }
+
+  // The common case of learn(): true when the station is known on this port, which is noted.
+  bool refresh(MacAddress mac, VlanId vlan, PortId port, std::uint32_t now_s) {
+    const Index at = find_node(key_of(mac, vlan));
+    if (at == kNil || nodes_[at].port != port || !valid(nodes_[at])) return false;
+    nodes_[at].seen_s = now_s;
+    nodes_[at].seen_again = true;
+    return true;
+  }
 
   // Notes that `mac` sent from `port`. Group addresses and the zero address must not be given.
   LearnResult learn(MacAddress mac, VlanId vlan, PortId port, std::uint32_t now_s);
@@ -118,9 +136,20 @@ class MacTable {
   };
 
   static std::uint64_t key_of(MacAddress mac, VlanId vlan) { return mac.number() << 12 | vlan; }
-  std::uint64_t hash_key(std::uint64_t key) const;
+  // A multiply-xorshift mix over key and secret: an attacker who does not know the secret cannot
+  // choose keys that share a bucket, and the bound on entries limits what luck can do.
+  std::uint64_t hash_key(std::uint64_t key) const {
+    std::uint64_t h = (key ^ secret_) * 0x9e3779b97f4a7c15U;
+    h ^= h >> 32;
+    h = (h + secret_) * 0xd6e8feb86659fd93U;
+    return h ^ h >> 32;
+  }
   Index* bucket_of(std::uint64_t key) { return &buckets_[hash_key(key) & mask_]; }
-  Index find_node(std::uint64_t key) const;
+  Index find_node(std::uint64_t key) const {
+    Index at = buckets_[hash_key(key) & mask_];
+    while (at != kNil && nodes_[at].key != key) at = nodes_[at].chain;
+    return at;
+  }
   bool valid(const Node& node) const {
     return node.key != kFree && node.stamp >= owners_[node.port].flushed &&
            node.stamp >= vlan_flushed_[node.key & kTciVlanMask];

@@ -236,6 +236,8 @@ SwitchState Switch::state() const {
   state.hub = hub_;
   state.mac_expire_s = macs_.settings().expire_s;
   state.mac_hold_s = macs_.settings().hold_s;
+  state.shown_buckets = macs_.settings().shown_buckets;
+  state.pass_tags_by_default = pass_tags_by_default;
   for (VlanId vlan = 1; vlan <= kVlanMax; ++vlan) {
     if (vlans_.exists(vlan)) state.vlans.push_back(vlan);
   }
@@ -263,6 +265,8 @@ Result<void> Switch::restore(const SwitchState& state) {
   set_hub(state.hub);
   macs_.settings().expire_s = state.mac_expire_s;
   macs_.settings().hold_s = state.mac_hold_s;
+  macs_.settings().shown_buckets = state.shown_buckets;
+  pass_tags_by_default = state.pass_tags_by_default;
   for (const VlanId vlan : state.vlans) {
     if (Result<void> made = vlans_.create(vlan); !made) return made;
   }

@@ -116,13 +116,14 @@ class Switch {
   Result<void> restore(const SwitchState& state);  // into a switch that has no ports yet
 
  private:
+  void prefetch_stations(PortId in, FrameBatch& batch) const;
   Drop admit(const Port& in, Frame& frame) const;
   Drop admit_tagged(const Port& in, Frame& frame) const;
   void learn(PortId in, const VlanPlan& plan, MacAddress source, VlanId vlan);
   void report_learned(const MacTable::LearnResult& learned, MacAddress mac, VlanId vlan, PortId in);
   bool flood(PortId in, const VlanPlan& plan, const FrameRef& frame);
   void forward_hub(Port& in, FrameBatch& batch);
-  void emit(Port& out, bool tagged, FrameRef frame);
+  void emit(Port& out, bool tagged, FrameRef&& frame);
   void flush_port(Port& port);
 
   Port& make_port(PortId id, bool allocatable);

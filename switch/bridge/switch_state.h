@@ -33,6 +33,8 @@ struct SwitchState {
   bool hub = false;
   std::uint32_t mac_expire_s = 100;
   std::uint32_t mac_hold_s = 3;
+  std::uint32_t shown_buckets = 128;
+  bool pass_tags_by_default = false;
   std::vector<VlanId> vlans;  // without VLAN 0
   std::vector<PortConfiguration> ports;
 

@@ -36,7 +36,7 @@ std::string mac_text(const Event& event) {
 }
 
 std::string endpoint_text(const Event& event) {
-  return fmt::format("Port {:02} FD {:02}", event.port, event.endpoint_id);
+  return fmt::format("Port {:02} FD {:2}", event.port, event.endpoint_id);
 }
 
 struct Line {

@@ -30,10 +30,8 @@ std::uint64_t random_number() {
 
 // 00:ff and four random bytes, as vde_switch makes them.
 MacAddress random_mac() {
-  MacAddress mac = MacAddress::from_number(random_number());
-  mac.bytes[0] = 0x00;
-  mac.bytes[1] = 0xff;
-  return mac;
+  constexpr std::uint64_t kPrefix = 0x00ff00000000;
+  return MacAddress::from_number(kPrefix | (random_number() & 0xffffffff));
 }
 
 // Two descriptors a client: the default of 1,024 is soon used up, and the hard limit is ours to

@@ -4,8 +4,10 @@
 // guest are read only through EthernetView, which knows how many there are. Any thread.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 
@@ -37,8 +39,8 @@ class EthernetView {
   explicit EthernetView(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
 
   bool valid() const { return bytes_.size() >= kEthernetHeaderSize; }
-  MacAddress destination() const { return MacAddress::from_bytes(bytes_.data()); }
-  MacAddress source() const { return MacAddress::from_bytes(bytes_.data() + 6); }
+  MacAddress destination() const { return address_at(0); }
+  MacAddress source() const { return address_at(MacAddress::kSize); }
   bool has_group_destination() const { return (bytes_[0] & 1) != 0; }
   std::uint16_t type() const { return load_u16(kAddressesSize); }
   // The tag control information when the frame carries a whole 802.1Q tag and a type after it.
@@ -48,6 +50,13 @@ class EthernetView {
   }
 
  private:
+  // A valid header is 14 bytes, so eight can be read where either address begins.
+  MacAddress address_at(std::size_t at) const {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes_.subspan(at, sizeof word).data(), sizeof word);
+    if constexpr (std::endian::native == std::endian::little) word = __builtin_bswap64(word);
+    return MacAddress::from_number(word >> 16);
+  }
   std::uint16_t load_u16(std::size_t at) const {
     return static_cast<std::uint16_t>(bytes_[at] << 8 | bytes_[at + 1]);
   }

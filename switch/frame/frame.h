@@ -134,6 +134,8 @@ class Batch {
   std::size_t room() const { return kCapacity - count_; }
   bool empty() const { return count_ == 0; }
   void push(T item) { items_[count_++] = std::move(item); }
+  // The next item, as clear() left it, to be filled in place.
+  T& add() { return items_[count_++]; }
   void clear() {
     for (std::size_t i = 0; i < count_; ++i) items_[i] = T{};
     count_ = 0;
@@ -156,14 +158,25 @@ struct Outgoing {
   bool tagged = false;
   std::array<std::uint8_t, kVlanTagSize> tag{};  // in wire order, valid when tagged
 
-  static Outgoing untagged(FrameRef frame) { return {std::move(frame), false, {}}; }
-  static Outgoing with_tag(FrameRef frame) {
+  void set_untagged(FrameRef&& given) { frame = std::move(given); }
+  // With the VLAN and the priority of the frame.
+  void set_tagged(FrameRef&& given) {
+    frame = std::move(given);
+    tagged = true;
     const auto tci = static_cast<std::uint16_t>(frame->priority | frame->vlan);
-    return {std::move(frame),
-            true,
-            {static_cast<std::uint8_t>(kEtherTypeVlan >> 8),
-             static_cast<std::uint8_t>(kEtherTypeVlan & 0xff), static_cast<std::uint8_t>(tci >> 8),
-             static_cast<std::uint8_t>(tci)}};
+    tag = {static_cast<std::uint8_t>(kEtherTypeVlan >> 8),
+           static_cast<std::uint8_t>(kEtherTypeVlan & 0xff), static_cast<std::uint8_t>(tci >> 8),
+           static_cast<std::uint8_t>(tci)};
+  }
+  static Outgoing untagged(FrameRef frame) {
+    Outgoing out;
+    out.set_untagged(std::move(frame));
+    return out;
+  }
+  static Outgoing with_tag(FrameRef frame) {
+    Outgoing out;
+    out.set_tagged(std::move(frame));
+    return out;
   }
   std::size_t wire_size() const { return frame->size + (tagged ? kVlanTagSize : 0); }
 };

@@ -55,7 +55,13 @@ void FramePool::put_back(Frame* frame) {
   if (Buffer* const buffer = frame->buffer; buffer != nullptr) {
     const auto end = static_cast<std::uint32_t>(kHeadroom + frame->size);
     buffer->touched = std::max(buffer->touched, end);
-    if (--buffer->refs == 0) buffer->done(buffer, buffer->owner);
+    if (--buffer->refs == 0) {
+      if (buffer->owner == this) {
+        idle_buffers_.push_back(buffer);  // the common case, without the call
+      } else {
+        buffer->done(buffer, buffer->owner);
+      }
+    }
   }
   idle_frames_.push_back(frame);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "switch/frame/mac_address.h"
 
+#include <fmt/ranges.h>
+
 #include <charconv>
 
 #include "switch/base/text.h"
@@ -8,23 +10,22 @@
 namespace lanyard {
 
 std::optional<MacAddress> MacAddress::parse(std::string_view text) {
-  MacAddress mac;
+  std::array<std::uint8_t, kSize> octets{};
   const char separator = text.find('.') == std::string_view::npos ? ':' : '.';
-  for (std::size_t i = 0; i < 6; ++i) {
-    const std::size_t end = i == 5 ? text.size() : text.find(separator);
+  for (std::size_t i = 0; i < kSize; ++i) {
+    const std::size_t end = i == kSize - 1 ? text.size() : text.find(separator);
     if (end == std::string_view::npos || end == 0 || end > 2) return std::nullopt;
     unsigned value = 0;
     const auto [stop, error] = std::from_chars(text.data(), text.data() + end, value, 16);
     if (error != std::errc() || stop != text.data() + end) return std::nullopt;
-    mac.bytes[i] = static_cast<std::uint8_t>(value);
-    text.remove_prefix(i == 5 ? end : end + 1);
+    octets[i] = static_cast<std::uint8_t>(value);
+    text.remove_prefix(i == kSize - 1 ? end : end + 1);
   }
-  return mac;
+  return from_bytes(octets);
 }
 
 std::string MacAddress::text() const {
-  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2],
-                     bytes[3], bytes[4], bytes[5]);
+  return fmt::format("{:02x}", fmt::join(bytes(), ":"));
 }
 
 }  // namespace lanyard

@@ -36,13 +36,24 @@ inline std::string hex(std::span<const std::uint8_t> bytes) {
   return text;
 }
 
+// Bytes as Python writes them; a long run of counting bytes, as FrameBuilder::size() makes it, is
+// written as what it is.
+inline std::string python_bytes(std::span<const std::uint8_t> bytes) {
+  std::size_t plain = bytes.size();
+  while (plain > 1 && static_cast<std::uint8_t>(bytes[plain - 2] + 1) == bytes[plain - 1]) --plain;
+  if (bytes.size() - plain < 64) return fmt::format("bytes.fromhex(\"{}\")", hex(bytes));
+  --plain;  // the run includes the byte that the first step started from
+  return fmt::format("bytes.fromhex(\"{}\") + bytes(i & 255 for i in range({}, {}))",
+                     hex(bytes.first(plain)), bytes[plain], bytes[plain] + bytes.size() - plain);
+}
+
 // A frame's bytes as they stand on the wire.
 struct WireFrame {
   Bytes bytes;
 
   std::string scapy() const {
     const EthernetView view(bytes);
-    if (!view.valid()) return fmt::format("Raw(bytes.fromhex(\"{}\"))", hex(bytes));
+    if (!view.valid()) return fmt::format("Raw({})", python_bytes(bytes));
     std::size_t at = kEthernetHeaderSize;
     std::uint16_t type = view.type();
     std::string text = fmt::format("Ether(dst=\"{}\", src=\"{}\", type={:#06x})",
@@ -50,14 +61,13 @@ struct WireFrame {
     while (type == kEtherTypeVlan && at + kVlanTagSize <= bytes.size()) {
       const unsigned tci = bytes[at] << 8U | bytes[at + 1];
       type = static_cast<std::uint16_t>(bytes[at + 2] << 8U | bytes[at + 3]);
-      fmt::format_to(std::back_inserter(text),
-                     "/Dot1Q(prio={}, dei={}, vlan={}, type={:#06x})", tci >> 13U, tci >> 12U & 1U,
-                     tci & kTciVlanMask, type);
+      fmt::format_to(std::back_inserter(text), "/Dot1Q(prio={}, dei={}, vlan={}, type={:#06x})",
+                     tci >> 13U, tci >> 12U & 1U, tci & kTciVlanMask, type);
       at += kVlanTagSize;
     }
     if (at < bytes.size()) {
-      fmt::format_to(std::back_inserter(text), "/Raw(bytes.fromhex(\"{}\"))",
-                     hex(std::span(bytes).subspan(at)));
+      fmt::format_to(std::back_inserter(text), "/Raw({})",
+                     python_bytes(std::span(bytes).subspan(at)));
     }
     return text;
   }
@@ -90,8 +100,11 @@ class FrameBuilder {
   FrameBuilder& cut(std::size_t to) { return cut_ = to, *this; }
 
   WireFrame wire() const {
-    Bytes bytes(destination_.bytes.begin(), destination_.bytes.end());
-    bytes.insert(bytes.end(), source_.bytes.begin(), source_.bytes.end());
+    Bytes bytes;
+    for (const MacAddress& address : {destination_, source_}) {
+      const auto octets = address.bytes();
+      bytes.insert(bytes.end(), octets.begin(), octets.end());
+    }
     bytes.insert(bytes.end(), tags_.begin(), tags_.end());
     append_u16(bytes, type_);
     bytes.insert(bytes.end(), payload_.begin(), payload_.end());

@@ -30,7 +30,7 @@ RC_GTEST_PROP(MacAddress, ReadsBackWhatItPrints, (std::uint64_t number)) {
   const MacAddress mac = MacAddress::from_number(number & 0xffffffffffff);
   RC_ASSERT(mac.number() == (number & 0xffffffffffff));
   RC_ASSERT(MacAddress::parse(mac.text()) == mac);
-  RC_ASSERT(MacAddress::from_bytes(mac.bytes.data()) == mac);
+  RC_ASSERT(MacAddress::from_bytes(mac.bytes()) == mac);
 }
 
 TEST(MacAddress, KnowsGroupsAndZero) {
