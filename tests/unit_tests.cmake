@@ -12,6 +12,16 @@ add_executable(lanyard_tests
   switch/base/text_test.cpp
   switch/base/time_test.cpp
   switch/base/unix_socket_test.cpp
+  switch/bridge/conservation_test.cpp
+  switch/bridge/drop_test.cpp
+  switch/bridge/forward_test.cpp
+  switch/bridge/frame_queue_test.cpp
+  switch/bridge/mac_table_test.cpp
+  switch/bridge/model_test.cpp
+  switch/bridge/port_set_test.cpp
+  switch/bridge/port_test.cpp
+  switch/bridge/switch_test.cpp
+  switch/bridge/vlan_table_test.cpp
   switch/frame/ethernet_test.cpp
   switch/frame/frame_pool_test.cpp
   switch/frame/frame_test.cpp

@@ -23,9 +23,8 @@ class FakeLog final : public Log {
     lines.push_back({level, std::string(line)});
   }
   bool contains(std::string_view part) const {
-    return std::any_of(lines.begin(), lines.end(), [&](const Line& line) {
-      return line.text.find(part) != std::string::npos;
-    });
+    return std::any_of(lines.begin(), lines.end(),
+                       [&](const Line& line) { return line.text.find(part) != std::string::npos; });
   }
   // All of it, for the message of a failing test.
   std::string text() const {

@@ -17,16 +17,28 @@
 
 namespace lanyard::testing {
 
-// Every frame is accounted for, on every port, at any time between two calls.
-inline void expect_balance(const Switch& bridge) {
-  bridge.for_each_port([](const Port& port) {
-    SCOPED_TRACE(fmt::format("port {}", port.id()));
+// The first port on which a frame is not accounted for, in words; empty when there is none, which
+// must be so at any time between two calls.
+inline std::string balance_error(const Switch& bridge) {
+  std::string error;
+  bridge.for_each_port([&](const Port& port) {
     const PortCounters& c = port.counters;
     std::uint64_t queued = 0;
     for (const auto& plug : port.plugs()) queued += plug->queue().frames();
-    EXPECT_EQ(c.received, c.forwarded + c.drops.incoming());
-    EXPECT_EQ(c.offered, c.transmitted + queued + c.drops.outgoing());
+    if (c.received != c.forwarded + c.drops.incoming()) {
+      error = fmt::format("port {}: received {}, but forwarded {} and dropped {}", port.id(),
+                          c.received, c.forwarded, c.drops.incoming());
+    }
+    if (c.offered != c.transmitted + queued + c.drops.outgoing()) {
+      error = fmt::format("port {}: offered {}, but transmitted {}, queued {} and dropped {}",
+                          port.id(), c.offered, c.transmitted, queued, c.drops.outgoing());
+    }
   });
+  return error;
+}
+
+inline void expect_balance(const Switch& bridge) {
+  EXPECT_EQ(balance_error(bridge), "");
 }
 
 class TestSwitch {

@@ -89,18 +89,27 @@ TEST(Printable, KeepsTextAndEscapesTheRest) {
       {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
       {"\xe2\x82\xac", "\xe2\x82\xac"},
       {"\xf0\x9f\x90\xa7", "\xf0\x9f\x90\xa7"},
-      {"\xc3", "\\xc3"},                            // cut
-      {"\xc3(", "\\xc3("},                          // no continuation
-      {"\xe2\x82", "\\xe2\\x82"},                   // cut after two
-      {"\xc0\xaf", "\\xc0\\xaf"},                   // overlong
-      {"\xe0\x80\xaf", "\\xe0\\x80\\xaf"},          // overlong
+      {"\xc3", "\\xc3"},                             // cut
+      {"\xc3(", "\\xc3("},                           // no continuation
+      {"\xe2\x82", "\\xe2\\x82"},                    // cut after two
+      {"\xc0\xaf", "\\xc0\\xaf"},                    // overlong
+      {"\xe0\x80\xaf", "\\xe0\\x80\\xaf"},           // overlong
       {"\xf0\x80\x80\xaf", "\\xf0\\x80\\x80\\xaf"},  // overlong
-      {"\xed\xa0\x80", "\\xed\\xa0\\x80"},          // a surrogate
+      {"\xed\xa0\x80", "\\xed\\xa0\\x80"},           // a surrogate
       {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},  // above U+10FFFF
       {"\xff\xfe", "\\xff\\xfe"},
-      {"\xc2\x9b" "31m", "\\xc2\\x9b" "31m"},  // C1: a terminal takes U+009B for ESC [
+      {"\xc2\x9b"
+       "31m",
+       "\\xc2\\x9b"
+       "31m"},  // C1: a terminal takes U+009B for ESC [
       {"\xc2\x80", "\\xc2\\x80"},
       {"\xc2\xa0", "\xc2\xa0"},
+      {"\xe2\x80\x8b", "\\xe2\\x80\\x8b"},  // U+200B: cannot be seen
+      {"\xe2\x80\xa8", "\\xe2\\x80\\xa8"},  // U+2028: a line end
+      {"\xe2\x80\xae", "\\xe2\\x80\\xae"},  // U+202E: turns the direction of writing
+      {"\xe2\x81\xa0", "\\xe2\\x81\\xa0"},  // U+2060: joins words
+      {"\xef\xbb\xbf", "\\xef\\xbb\\xbf"},  // U+FEFF: a byte order mark
+      {"\xe2\x80\x94", "\xe2\x80\x94"},     // a dash is a character like others
   };
   for (const auto& row : rows) EXPECT_EQ(printable(row.foreign), row.shown);
 }
