@@ -26,7 +26,7 @@ from waiting import wait_until
 
 KIT = REPOSITORY / "examples/lib/tiny_vm.sh"
 CACHE = REPOSITORY / "build/vm"
-BOOT_SECONDS = 60.0
+BOOT_SECONDS = 120.0
 
 _counter = itertools.count(1)
 

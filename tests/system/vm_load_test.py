@@ -183,7 +183,7 @@ def test_every_frame_of_the_storms_is_accounted_for(lab: Lab) -> None:
     balance = "\n".join(console.check("port/balance"))
     incoming = re.findall(r"received (\d+) forwarded (\d+) dropped (\d+)", balance)
     outgoing = re.findall(r"offered (\d+) transmitted (\d+) queued (\d+) dropped (\d+)", balance)
-    assert len(incoming) == len(outgoing) == 3
+    assert len(incoming) == len(outgoing) >= 3
     for received, *parts in (*incoming, *outgoing):
         assert int(received) == sum(int(part) for part in parts), balance
     lost = {int(number): text for number, text in
