@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "switch/base/text.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace lanyard {
@@ -12,40 +13,37 @@ bool is_blank(char c) {
 
 // Characters that break lines or turn the direction of writing, or cannot be seen at all: with them
 // a name can be made to look like another one.
-bool is_invisible(unsigned code_point) {
-  return (code_point >= 0x200b && code_point <= 0x200f) ||
-         (code_point >= 0x2028 && code_point <= 0x202e) ||
-         (code_point >= 0x2060 && code_point <= 0x206f) || code_point == 0xfeff;
+bool is_invisible(char32_t c) {
+  const auto in = [c](char32_t first, char32_t last) { return c >= first && c <= last; };
+  return in(0x80, 0x9f) || c == 0x61c || in(0x200b, 0x200f) || in(0x2028, 0x202e) ||
+         in(0x2060, 0x206f) || c == 0xfeff || in(0xfff9, 0xfffb) || in(0xe0000, 0xe0fff);
 }
 
-// The length of the valid UTF-8 sequence at the start of `bytes` that is not ASCII, or 0 (RFC 3629:
-// no overlong forms, no surrogates, nothing above U+10FFFF; control and invisible characters are
-// refused too).
-std::size_t utf8_sequence(std::string_view bytes) {
+// The length of the UTF-8 sequence at the start of `bytes` that is not ASCII and can be shown, or 0
+// (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
+std::size_t shown_sequence(std::string_view bytes) {
   const auto at = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
   const unsigned char lead = at(0);
-  std::size_t length = 0;
-  unsigned low = 0x80;
-  unsigned high = 0xbf;
-  if (lead >= 0xc2 && lead <= 0xdf) {
-    length = 2;
-    if (lead == 0xc2) low = 0xa0;
-  } else if (lead >= 0xe0 && lead <= 0xef) {
-    length = 3;
-    if (lead == 0xe0) low = 0xa0;
-    if (lead == 0xed) high = 0x9f;
-  } else if (lead >= 0xf0 && lead <= 0xf4) {
-    length = 4;
-    if (lead == 0xf0) low = 0x90;
-    if (lead == 0xf4) high = 0x8f;
+  const std::size_t length = lead >= 0xf0 && lead <= 0xf4   ? 4
+                             : lead >= 0xe0 && lead <= 0xef ? 3
+                             : lead >= 0xc2 && lead <= 0xdf ? 2
+                                                            : 0;
+  if (length == 0 || bytes.size() < length) return 0;
+  char32_t c = lead & (0xffU >> (length + 1));
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((at(i) & 0xc0U) != 0x80) return 0;
+    c = c << 6 | (at(i) & 0x3fU);
   }
-  if (length == 0 || bytes.size() < length || at(1) < low || at(1) > high) return 0;
-  for (std::size_t i = 2; i < length; ++i) {
-    if (at(i) < 0x80 || at(i) > 0xbf) return 0;
-  }
-  return length == 3 && is_invisible((at(0) & 0x0fU) << 12 | (at(1) & 0x3fU) << 6 | (at(2) & 0x3fU))
-             ? 0
-             : length;
+  const bool overlong = (length == 3 && c < 0x800) || (length == 4 && c < 0x10000);
+  const bool surrogate = c >= 0xd800 && c <= 0xdfff;
+  return overlong || surrogate || c > 0x10ffff || is_invisible(c) ? 0 : length;
+}
+
+// How many of the first bytes are one character that printable() shows as it is, or 0.
+std::size_t shown_bytes(std::string_view bytes) {
+  const auto lead = static_cast<unsigned char>(bytes.front());
+  if (lead < 0x80) return lead >= 0x20 && lead < 0x7f ? 1 : 0;
+  return shown_sequence(bytes);
 }
 
 }  // namespace
@@ -97,19 +95,21 @@ std::string printable(std::string_view foreign) {
   std::string out;
   out.reserve(foreign.size());
   while (!foreign.empty()) {
-    const auto byte = static_cast<unsigned char>(foreign.front());
-    std::size_t taken = 1;
-    if (foreign.starts_with("\\x")) {
-      out += "\\\\";
-    } else if (byte >= 0x20 && byte < 0x7f) {
-      out += foreign.front();
-    } else if (const std::size_t length = byte < 0x80 ? 0 : utf8_sequence(foreign); length != 0) {
-      out += foreign.substr(0, length);
-      taken = length;
+    if (foreign.front() == '\\') {
+      // Backslashes are doubled where they would read as the start of a code, and only there:
+      // DOMAIN\user stays what it is.
+      const std::size_t run = std::min(foreign.find_first_not_of('\\'), foreign.size());
+      const std::string_view after = foreign.substr(run);
+      const bool before_code = !after.empty() && (after.front() == 'x' || shown_bytes(after) == 0);
+      out.append(before_code ? 2 * run : run, '\\');
+      foreign = after;
+    } else if (const std::size_t shown = shown_bytes(foreign); shown != 0) {
+      out += foreign.substr(0, shown);
+      foreign.remove_prefix(shown);
     } else {
-      append(out, "\\x{:02x}", byte);
+      append(out, "\\x{:02x}", static_cast<unsigned char>(foreign.front()));
+      foreign.remove_prefix(1);
     }
-    foreign.remove_prefix(taken);
   }
   return out;
 }

@@ -199,7 +199,11 @@ void Switch::flush_port(Port& port) {
   if (port.pending.empty()) return;
   pending_frames_ -= port.pending.size();
   for (const auto& plug : port.plugs()) {
-    if (plug->closing) continue;
+    if (plug->closing) {
+      port.counters.offered += port.pending.size();
+      port.counters.drops.count(Drop::unplugged, port.pending.size());
+      continue;
+    }
     plug->send(port.pending.view(), pool_);
     if (plug->has_backlog() && !plug->waiting_writable) {
       plug->waiting_writable = true;

@@ -118,7 +118,7 @@ void ConsoleSession::run_lines() {
   if (input_ended_) {
     ending_ = true;
     pump();
-  } else if (reader_.has_rest()) {
+  } else if (reader_.has_rest() && !reader_.skipping()) {
     // Some clients send no newline; what is there runs when nothing follows.
     silence_ = console_.context_.lane.loop().after(kSilence, [this] {
       silence_.reset();

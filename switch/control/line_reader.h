@@ -38,11 +38,13 @@ class LineReader {
 
   // What is there without a newline, as if one had come; nullopt when there is nothing.
   std::optional<Line> rest() {
-    if (buffer_.empty()) return std::nullopt;
+    if (!has_rest()) return std::nullopt;
     return take(buffer_.size(), buffer_.size());
   }
 
-  bool has_rest() const { return !buffer_.empty(); }
+  bool has_rest() const { return !buffer_.empty() || skipping_; }
+  // Within a line that is too long: its end must come before anything is a command again.
+  bool skipping() const { return skipping_; }
   std::size_t buffered() const { return buffer_.size(); }
 
  private:
