@@ -56,6 +56,15 @@ inline double cpu_seconds(pid_t pid) {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
+// How long a process could have run but no CPU was free for it.
+inline double waiting_seconds(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/schedstat");
+  double ran = 0;
+  double waited = 0;
+  file >> ran >> waited;
+  return waited * 1e-9;
+}
+
 // The switch and the children it may have: the least loop is two processes, a supervised switch is
 // too.
 class SwitchCpu {
@@ -70,6 +79,11 @@ class SwitchCpu {
   double seconds() const {
     double sum = 0;
     for (const pid_t pid : pids_) sum += cpu_seconds(pid);
+    return sum;
+  }
+  double waiting() const {
+    double sum = 0;
+    for (const pid_t pid : pids_) sum += waiting_seconds(pid);
     return sum;
   }
   // How often it slept: a switch that sleeps less per frame works in larger batches.
@@ -111,6 +125,7 @@ class Child {
     waitpid(pid_, nullptr, 0);
   }
   double cpu() const { return cpu_seconds(pid_); }
+  double waiting() const { return waiting_seconds(pid_); }
 
  private:
   pid_t pid_;

@@ -61,8 +61,9 @@ def case_lines(results: Results, case: Case) -> list[str]:
             lines.append(f"| {' | '.join(fields)} |")
             cells = ["″"] * 3
     for column, runs in results.get(case.name, {}).items():
-        if runs and column not in (OURS, ORIGINAL, LEAST):
-            row = case.rows[0]
+        if not runs or column in (OURS, ORIGINAL, LEAST):
+            continue
+        for row in case.rows:
             shown = cell(row, values(results, case, column, row.metric))
             fields = [f"{case.title}: {row.label}, {column}", shown, *["–"] * 5]
             lines.append(f"| {' | '.join(fields)} |")

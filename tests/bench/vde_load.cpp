@@ -160,7 +160,7 @@ void discard_pending(const VdeClient& client) {
 
 struct Sample {
   Clock::time_point when;
-  double switch_cpu, switch_sleeps, sender_cpu, receiver_cpu;
+  double switch_cpu, switch_waiting, switch_sleeps, sender_cpu, receiver_cpu, receiver_waiting;
   std::uint64_t sent, received, calls;
 };
 
@@ -224,12 +224,18 @@ class StreamRun {
 
   Sample sample(const Child& sender) const {
     double receivers = 0;
-    for (const Child& child : children_) receivers += child.cpu();
+    double waiting = 0;
+    for (const Child& child : children_) {
+      receivers += child.cpu();
+      waiting += child.waiting();
+    }
     return {Clock::now(),
             cpu_.seconds(),
+            cpu_.waiting(),
             cpu_.sleeps(),
             sender.cpu(),
             receivers,
+            waiting,
             shared_.sent.load(),
             total(&ReceiverCounts::frames),
             total(&ReceiverCounts::calls)};
@@ -269,11 +275,17 @@ class StreamRun {
     json.add("bad", static_cast<double>(total(&ReceiverCounts::bad)));
     json.add("switch_ns_per_frame", per_frame(last.switch_cpu - first.switch_cpu, delivered));
     json.add("switch_cpu_percent", 100 * (last.switch_cpu - first.switch_cpu) / seconds);
+    json.add("switch_waiting_percent",
+             100 * (last.switch_waiting - first.switch_waiting) / seconds);
     json.add("switch_sleeps_per_s", (last.switch_sleeps - first.switch_sleeps) / seconds);
     json.add("sender_ns_per_frame", per_frame(last.sender_cpu - first.sender_cpu, sent));
     json.add("sender_cpu_percent", 100 * (last.sender_cpu - first.sender_cpu) / seconds);
     json.add("receiver_ns_per_frame", per_frame(last.receiver_cpu - first.receiver_cpu, delivered));
     json.add("receiver_cpu_percent", 100 * (last.receiver_cpu - first.receiver_cpu) / seconds);
+    // Neither running nor wanting to: a receiver that has some of this keeps up.
+    const double busy =
+        last.receiver_cpu - first.receiver_cpu + last.receiver_waiting - first.receiver_waiting;
+    json.add("receiver_idle_percent", 100 - 100 * busy / (seconds * options_.receivers));
     json.add("frames_per_receive", last.calls > first.calls
                                        ? delivered / static_cast<double>(last.calls - first.calls)
                                        : 0);
