@@ -182,7 +182,7 @@ inline void IngressWorld::check_reach(PortId in, const Admission& admitted,
   if (!open(in)) everybody.clear();
   require(std::includes(everybody.begin(), everybody.end(), reached.begin(), reached.end()),
           "a frame reaches only active, forwarding members of its VLAN, and not its own port");
-  const MacAddress destination = MacAddress::from_bytes(std::span(admitted.body).subspan<0, 6>());
+  const MacAddress destination = mac_at(admitted.body, 0);
   if (bridge_.is_hub() || destination.is_group()) {
     require(reached == everybody, "a flooded frame reaches everybody");
   } else if (reached != everybody && !reached.empty()) {
@@ -204,7 +204,7 @@ inline void IngressWorld::frame(PortId in, const Bytes& bytes, const FrameShape&
   const std::uint64_t named =
       port->counters.drops.of(admitted.why == Drop::none ? Drop::too_short : admitted.why);
   if (admitted.why == Drop::none) {
-    const MacAddress source = MacAddress::from_bytes(std::span(admitted.body).subspan<6, 6>());
+    const MacAddress source = mac_at(admitted.body, 6);
     seen_.insert({source.number(), admitted.vlan, in});
   }
 
