@@ -103,7 +103,7 @@ class Qmp:
             else:
                 return answer["return"]
 
-    def wait_event(self, name: str, timeout: float = 10.0) -> dict[str, Any]:
+    def wait_event(self, name: str, timeout: float = 30.0) -> dict[str, Any]:
         deadline = time.monotonic() + timeout
         while True:
             for number, event in enumerate(self.events):

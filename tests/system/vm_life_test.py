@@ -152,7 +152,7 @@ def test_card_unplugged_and_plugged_in_a_running_machine(alpha: Vm, beta: Callab
 
     plug_card(qmp, "n0", BETA_MAC, sock=str(shared_switch.ctl_dir), port=BETA_PORT)
     assert endpoints(console, BETA_PORT) == [f"QEMU user=root pid={vm.pid}"]
-    wait_until("card", lambda: vm.run(f"ip address add {BETA}/24 dev eth0 && ip link set eth0 up").code == 0)
+    wait_until("card", lambda: vm.run(f"ip address add {BETA}/24 dev eth0 && ip link set eth0 up").code == 0, 30.0)
     assert alpha.ping_replies(BETA, 3) == 3
 
 
