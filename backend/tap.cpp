@@ -140,10 +140,17 @@ Error cannot_open(const std::string& name, int code) {
            printable(name));
   } else if (code == EBUSY) {
     text += ". Another program has it attached";
-  } else if (code == ENOENT || code == ENODEV || code == ENXIO) {
-    text += ". /dev/net/tun is missing: modprobe tun";
   }
   return {code, std::move(text)};
+}
+
+// A TAP is born down, and nothing else says why nobody answers.
+void report_if_down(const ifreq& interface, Log& log) {
+  const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request = interface;
+  if (::ioctl(any.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) == 0) {
+    log.info("{} is down until you say: ip link set {} up", interface.ifr_name, interface.ifr_name);
+  }
 }
 
 struct OpenTap {
@@ -157,7 +164,13 @@ Result<OpenTap> attach(const std::string& name, Log& log) {
                                      printable(name), IFNAMSIZ - 1)};
   }
   UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) return cannot_open(name, errno);
+  if (!fd) {
+    const int code = errno;
+    return Error{code, fmt::format("{}: /dev/net/tun: {}. {}", printable(name), std::strerror(code),
+                                   code == EACCES || code == EPERM
+                                       ? "Its mode lets nobody but root in: chmod 666 /dev/net/tun"
+                                       : "Is the kernel's tun module there? modprobe tun")};
+  }
   const bool existed = ::if_nametoindex(name.c_str()) != 0;
   ifreq request{};
   std::memcpy(request.ifr_name, name.data(), name.size());
@@ -170,6 +183,7 @@ Result<OpenTap> attach(const std::string& name, Log& log) {
   }
   if (made != 0) return cannot_open(name, errno);
   if (!existed) set_address(request, address_for(request.ifr_name), log);
+  report_if_down(request, log);
   return OpenTap{std::move(fd), request.ifr_name};
 }
 

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <vector>
 
 #include "switch/base/text.h"
@@ -78,12 +79,20 @@ Result<std::shared_ptr<VdeDirectory>> VdeDirectory::open(Settings settings, Log&
 }
 
 // The socket alone does not decide who has the directory: between another switch's bind and listen
-// its socket looks like one that nobody serves. A switch that does not lock is found by its socket.
+// its socket looks like one that nobody serves. So there is a lock, too; but others who may read
+// the directory can lock it as well, so a lock without a socket that answers is waited for and no
+// more.
 Result<void> VdeDirectory::claim() {
+  constexpr int kTries = 30;
+  constexpr timespec kPause{0, 10'000'000};
   claim_.reset(::open(settings_.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (claim_ && ::flock(claim_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return Error{EADDRINUSE, fmt::format("Could not bind to socket '{}/ctl': {}", settings_.path,
-                                         std::strerror(EADDRINUSE))};
+  for (int tries = 0; claim_ && tries < kTries; ++tries) {
+    if (::flock(claim_.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return {};
+    if (socket_answers(settings_.path + "/ctl", SOCK_STREAM)) {
+      return Error{EADDRINUSE, fmt::format("Could not bind to socket '{}/ctl': {}", settings_.path,
+                                           std::strerror(EADDRINUSE))};
+    }
+    ::nanosleep(&kPause, nullptr);
   }
   return {};
 }

@@ -89,29 +89,32 @@ Drop Switch::admit(const Port& in, Frame& frame) const {
   if (!ethernet.valid()) return Drop::too_short;
   if (frame.truncated) return Drop::too_long;
   if (ethernet.type() == kEtherTypeVlan) return admit_tagged(in, frame);
-  frame.vlan = vlans_.native(in.id());
-  return frame.vlan == kVlanNone ? Drop::no_native_vlan : Drop::none;
+  const Classification untagged = classify(in, std::nullopt);
+  frame.vlan = untagged.vlan;
+  return untagged.why;
 }
 
 Drop Switch::admit_tagged(const Port& in, Frame& frame) const {
   const std::optional<std::uint16_t> tci = EthernetView(frame.head()).tci();
   if (!tci) return Drop::truncated_tag;
-  const auto vlan = static_cast<VlanId>(*tci & kTciVlanMask);
-  if (vlan == kVlanNone) return Drop::reserved_vlan;
-  if (vlans_.is_member(vlan, in.id())) {
-    frame.vlan = vlan;
-  } else if (vlan == 0 || in.pass_tags) {
-    // A priority tag (VID 0) belongs to the untagged VLAN; so does, with its tag as payload, what a
-    // port that passes tags carries for VLANs the switch does not know.
-    frame.vlan = vlans_.native(in.id());
-    if (frame.vlan == kVlanNone) return Drop::no_native_vlan;
-    if (vlan != 0) return Drop::none;
-  } else {
-    return Drop::not_member;
+  const Classification tagged = classify(in, static_cast<VlanId>(*tci & kTciVlanMask));
+  frame.vlan = tagged.vlan;
+  if (tagged.takes_tag) {
+    frame.priority = *tci & kTciPriorityMask;
+    frame.pop_tag();
   }
-  frame.priority = *tci & kTciPriorityMask;
-  frame.pop_tag();
-  return Drop::none;
+  return tagged.why;
+}
+
+Switch::Classification Switch::classify(const Port& in, std::optional<VlanId> tag) const {
+  if (tag == kVlanNone) return {Drop::reserved_vlan};
+  if (tag && vlans_.is_member(*tag, in.id())) return {Drop::none, *tag, true};
+  // A priority tag (VID 0) belongs to the untagged VLAN; so does, with its tag as payload, what a
+  // port that passes tags carries for VLANs the switch does not know.
+  if (tag.value_or(0) != 0 && !in.pass_tags) return {Drop::not_member};
+  const VlanId native = vlans_.native(in.id());
+  if (native == kVlanNone) return {Drop::no_native_vlan};
+  return {Drop::none, native, tag == VlanId{0}};
 }
 
 void Switch::learn(PortId in, const VlanPlan& plan, MacAddress source, VlanId vlan) {

@@ -66,6 +66,15 @@ class Switch {
   bool has_pending() const { return pending_frames_ != 0; }
   std::size_t pending_frames() const { return pending_frames_; }
 
+  // In which VLAN a frame that enters at `in` is, by the VLAN of its tag (nullopt: it has none),
+  // and whether that tag is to be taken off. Pure.
+  struct Classification {
+    Drop why = Drop::none;
+    VlanId vlan = 0;
+    bool takes_tag = false;
+  };
+  Classification classify(const Port& in, std::optional<VlanId> tag) const;
+
   // Where a frame from port `in` to `destination` would go, in the VLAN of `plan`. Pure.
   Decision decide(PortId in, const VlanPlan& plan, MacAddress destination, VlanId vlan) const;
 

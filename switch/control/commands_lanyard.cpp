@@ -81,45 +81,75 @@ Result<void> backends(CommandContext& context, Args&, Reply& reply) {
   return {};
 }
 
+std::string_view name_of(Drop why) {
+  return kDropTexts[static_cast<std::size_t>(why)].name;
+}
+std::string_view sentence_of(Drop why) {
+  return kDropTexts[static_cast<std::size_t>(why)].sentence;
+}
+
+// The ports a flood reaches, a line each; that nobody is there is a drop.
+void explain_flood(const std::vector<VlanMember>& members, PortId in, std::string_view how,
+                   Reply& reply) {
+  std::string list;
+  for (const VlanMember& member : members) {
+    if (member.port == in) continue;
+    append(list, " -- port {}{}\n", member.port, member.tagged ? " (tagged)" : "");
+  }
+  if (list.empty()) {
+    reply.line("dropped: {} ({})", name_of(Drop::no_receiver), sentence_of(Drop::no_receiver));
+  } else {
+    reply.line("{}, to", how);
+    reply.text() += list;
+  }
+}
+
+void explain_hub(const Switch& bridge, PortId in, Reply& reply) {
+  std::vector<VlanMember> everybody;
+  bridge.for_each_port([&](const Port& port) {
+    if (port.active()) everybody.push_back({port.id(), false});
+  });
+  explain_flood(everybody, in, "repeated (hub)", reply);
+}
+
 Result<void> explain(CommandContext& context, Args& args, Reply& reply) {
   const Result<Port*> port = existing_port(context, args);
   if (!port) return port.error();
   const std::optional<std::string_view> word = args.word();
   const std::optional<MacAddress> destination = MacAddress::parse(word.value_or(""));
   if (!destination) return Error{EINVAL, "the destination is not a MAC address"};
-  VlanTable& vlans = context.bridge.vlans();
-  VlanId vlan = vlans.native(port.value()->id());
+  std::optional<VlanId> tag;
   if (!args.empty()) {
-    const Result<std::int64_t> given = args.number_in("VLAN", 0, kVlanMax);
+    const Result<std::int64_t> given = args.number_in("VLAN", 0, kVlanNone);
     if (!given) return given.error();
-    vlan = static_cast<VlanId>(given.value());
-    if (!vlans.is_member(vlan, port.value()->id())) {
-      reply.line("dropped: not_member (port {} is not in VLAN {})", port.value()->id(), vlan);
-      return {};
-    }
+    tag = static_cast<VlanId>(given.value());
   }
-  if (!vlans.exists(vlan)) {
-    reply.line("dropped: no_native_vlan (port {} takes tagged frames only)", port.value()->id());
+  const PortId in = port.value()->id();
+  if (context.bridge.is_hub()) {
+    explain_hub(context.bridge, in, reply);
     return {};
   }
-  const VlanPlan& plan = vlans.plan(vlan);
-  const Decision decision = context.bridge.decide(port.value()->id(), plan, *destination, vlan);
+  const Switch::Classification admitted = context.bridge.classify(*port.value(), tag);
+  if (admitted.why != Drop::none) {
+    reply.line("dropped: {} ({})", name_of(admitted.why), sentence_of(admitted.why));
+    return {};
+  }
+  const VlanPlan& plan = context.bridge.vlans().plan(admitted.vlan);
+  const Decision decision = context.bridge.decide(in, plan, *destination, admitted.vlan);
   switch (decision.kind) {
     case Decision::Kind::drop:
-      reply.line("dropped: {} ({})", kDropTexts[static_cast<std::size_t>(decision.why)].name,
-                 kDropTexts[static_cast<std::size_t>(decision.why)].sentence);
+      reply.line("dropped: {} ({})", name_of(decision.why), sentence_of(decision.why));
       break;
     case Decision::Kind::one:
-      reply.line("VLAN {}: to port {}{}, which has sent from {} lately", vlan, decision.port,
-                 plan.tagged.has(decision.port) ? " (tagged)" : "", destination->text());
+      reply.line("VLAN {}: to port {}{}, which has sent from {} lately", admitted.vlan,
+                 decision.port, plan.tagged.has(decision.port) ? " (tagged)" : "",
+                 destination->text());
       break;
     case Decision::Kind::flood:
-      reply.line("VLAN {}: flooded ({}), to", vlan,
-                 destination->is_group() ? "a group address" : "an unknown address");
-      for (const VlanMember& member : plan.flood) {
-        if (member.port == port.value()->id()) continue;
-        reply.line(" -- port {}{}", member.port, member.tagged ? " (tagged)" : "");
-      }
+      explain_flood(plan.flood, in,
+                    fmt::format("VLAN {}: flooded ({})", admitted.vlan,
+                                destination->is_group() ? "a group address" : "an unknown address"),
+                    reply);
       break;
   }
   return {};

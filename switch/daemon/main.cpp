@@ -60,7 +60,8 @@ int run_daemon(DaemonOptions options, const std::string& program) {
 
 int main(int argc, char* argv[]) {
   using lanyard::DaemonOptions;
-  const std::string program = lanyard::base_name(argc > 0 ? argv[0] : "lanyardd");
+  std::string program = lanyard::base_name(argc > 0 ? argv[0] : "lanyardd");
+  if (argc > 0) argv[0] = program.data();  // getopt's complaints begin as ours do
   DaemonOptions options = lanyard::parse_options(argc, argv);
   switch (options.action) {
     case DaemonOptions::Action::help:

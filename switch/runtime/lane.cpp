@@ -99,6 +99,8 @@ Result<Plug*> Lane::plug(PortId id, std::unique_ptr<Endpoint> endpoint, Plug::Tr
     cord->watch = watch.take();
   }
   cord->unplugged = std::move(unplugged);
+  // A backend without an ID of its own gets one no descriptor has.
+  if (traits.id < 0) traits.id = next_endpoint_id_++;
   Plug& plug = switch_.plug(*switch_.port(id), std::move(endpoint), std::move(traits));
   cord->plug = &plug;
   cords_.emplace(&plug, std::move(cord));

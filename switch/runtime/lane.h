@@ -65,6 +65,7 @@ class Lane final : public Patchbay {
   EventLoop& loop_;
   Log& log_;
   FrameBatch batch_;
+  int next_endpoint_id_ = 1 << 24;
   std::unordered_map<const Plug*, std::unique_ptr<Cord>> cords_;
   std::vector<Cord*> ready_;
   std::vector<Cord*> serving_;
