@@ -79,6 +79,9 @@ def iperf_server(namespace: NetNamespace, address: str) -> Iterator[None]:
         yield
 
 
+ENOUGH = 1.0  # Mbit/s: that it runs is tested here; how fast it runs depends on who else uses the machine
+
+
 def megabits(client: NetNamespace, server: NetNamespace, address: str, *options: str) -> float:
     """What iperf3 moved in a second, counted by the receiver."""
     with iperf_server(server, address):
@@ -109,14 +112,14 @@ def test_datagrams_of_any_size_come_back_whole(lab: Lab, size: int) -> None:
 def test_tcp_runs_between_two_namespaces(lab: Lab, direction: list[str]) -> None:
     rate = megabits(lab.left, lab.right, RIGHT, *direction)
     print(f"{rate:.0f} Mbit/s")
-    assert rate > 20
+    assert rate > ENOUGH
 
 
 @pytest.mark.parametrize("direction", [[], ["-R"], ["--bidir"]])
 def test_tcp_runs_between_a_namespace_and_the_host_tap(lab: Lab, direction: list[str]) -> None:
     rate = megabits(lab.left, lab.host, HOST, *direction)
     print(f"{rate:.0f} Mbit/s")
-    assert rate > 20
+    assert rate > ENOUGH
 
 
 def test_udp_runs_at_a_modest_rate_without_loss(lab: Lab) -> None:
@@ -214,7 +217,7 @@ def test_two_taps_of_the_switch_join_two_hosts(start_switch: Callable[..., Switc
         assert pings(two, "10.77.5.1", 3, 65000) == 3
         rates = [megabits(one, two, "10.77.5.2"), megabits(one, two, "10.77.5.2", "-R")]
         print(f"{rates[0]:.0f} and {rates[1]:.0f} Mbit/s")
-        assert min(rates) > 50
+        assert min(rates) > ENOUGH
 
 
 def test_vde_plug2tap_of_the_old_tools(lab: Lab) -> None:
