@@ -27,6 +27,9 @@ add_executable(lanyard_tests
   switch/frame/frame_test.cpp
   switch/frame/mac_address_test.cpp
   switch/frame/offload_test.cpp
+  switch/runtime/backend_test.cpp
+  switch/runtime/event_loop_test.cpp
+  switch/runtime/lane_test.cpp
 )
 target_link_libraries(lanyard_tests PRIVATE
   lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)

@@ -175,8 +175,12 @@ void EventLoop::dispatch(const std::vector<epoll_event>& events, std::size_t cou
 }
 
 void EventLoop::expire() {
+  // A timer made in this round waits for the next one, so that one which makes another of itself
+  // lets descriptors between. It is due now at the earliest, hence behind all that were there.
+  const std::uint64_t first_new = next_alarm_;
   while (!alarms_.empty() && alarms_.begin()->first.first <= now_) {
     const auto [due, id] = alarms_.begin()->first;
+    if (id >= first_new) return;
     Alarm alarm = std::move(alarms_.begin()->second);
     alarms_.erase(alarms_.begin());
     if (alarm.period.count() == 0) {

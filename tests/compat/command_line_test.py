@@ -199,6 +199,7 @@ def test_a_prepared_tap_needs_no_privilege(
     start_switch: Start, namespace: NetNamespace, directory: Path
 ) -> None:
     namespace.add_tap("lydt0", user="nobody")
+    namespace.ip("link", "set", "lydt0", "up")
     os.chown(directory, 65534, 65534)
     # /dev/net/tun is open to all on Debian; where it is not, the switch sees a node that is.
     prepare = (
@@ -214,6 +215,14 @@ def test_a_prepared_tap_needs_no_privilege(
     )
     assert "module tuntap      : lydt0" in "\n".join(switch.console().check("port/print"))
     assert switch.log_text() == ""
+
+
+@pytest.mark.root
+def test_a_tap_that_is_down_is_said_to_be(start_switch: Start, namespace: NetNamespace) -> None:
+    switch = start_switch("-t", "lydt0", netns=namespace.name)
+    assert switch.log_text().splitlines() == [
+        "vde_switch: lydt0 is down until you say: ip link set lydt0 up"
+    ]
 
 
 @pytest.mark.parametrize("option", ["--bogus", "-bogus=3", "--mg", "-Z"])

@@ -35,7 +35,8 @@ SANITIZER_MARKS = (
 def switch_program() -> Path:
     """The vde_switch under test: in $LANYARD_BIN, or in the release build."""
     folder = os.environ.get("LANYARD_BIN") or str(REPOSITORY / "build/release/bin")
-    return Path(folder) / "vde_switch"
+    # Absolute: programs run in directories of their own. Not resolved: the name decides what it is.
+    return Path(folder).absolute() / "vde_switch"
 
 
 def is_original(program: Path) -> bool:
