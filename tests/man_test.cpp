@@ -18,7 +18,7 @@
 #include "switch/bridge/mac_table.h"
 #include "switch/control/command.h"
 #include "switch/control/debug_hub.h"
-#include "switch/control/line_reader.h"
+#include "switch/base/line_reader.h"
 #include "switch/daemon/options.h"
 #include "switch/frame/ethernet.h"
 #include "switch/runtime/backend.h"

@@ -20,7 +20,7 @@
 #include "switch/base/unix_socket.h"
 #include "switch/control/command.h"
 #include "switch/control/debug_hub.h"
-#include "switch/control/line_reader.h"
+#include "switch/base/line_reader.h"
 
 namespace lanyard {
 

@@ -2,7 +2,7 @@
 //
 // Bytes of a console client cut into lines: how they are cut into writes makes no difference, and
 // what is kept is bounded.
-#include "switch/control/line_reader.h"
+#include "switch/base/line_reader.h"
 
 #include <optional>
 #include <string>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Bytes from a console client in, lines out. A line ends with a newline, a carriage return before
-// it is dropped; what exceeds kLineMax is skipped to its end and reported. No descriptor, no clock,
-// so it can be fuzzed. A value; any thread.
+// Bytes from a client in, lines out. A line ends with a newline, a carriage return before it is
+// dropped; what exceeds the longest line allowed is skipped to its end and reported. No descriptor,
+// no clock, so it can be fuzzed. A value; any thread.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +16,8 @@ class LineReader {
  public:
   static constexpr std::size_t kLineMax = 65536;
 
+  explicit LineReader(std::size_t line_max = kLineMax) : line_max_(line_max) {}
+
   struct Line {
     std::string text;
     bool too_long = false;
@@ -27,7 +29,7 @@ class LineReader {
   std::optional<Line> next() {
     const std::size_t end = buffer_.find('\n');
     if (end == std::string::npos) {
-      if (buffer_.size() > kLineMax) {
+      if (buffer_.size() > line_max_) {
         skipping_ = true;
         buffer_.clear();
       }
@@ -49,7 +51,7 @@ class LineReader {
 
  private:
   std::optional<Line> take(std::size_t size, std::size_t consumed) {
-    Line line{buffer_.substr(0, size), skipping_ || size > kLineMax};
+    Line line{buffer_.substr(0, size), skipping_ || size > line_max_};
     buffer_.erase(0, consumed);
     skipping_ = false;
     if (line.too_long) line.text.clear();
@@ -57,6 +59,7 @@ class LineReader {
     return line;
   }
 
+  std::size_t line_max_;
   std::string buffer_;
   bool skipping_ = false;
 };

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//
+// Network address translation for the guests of one network: what the gateway hands it and what can
+// be asked of it. The engine behind it is libslirp (slirp_engine.h); policy, quotas, the flow table
+// and the forwards are ours and stand in front of it. Gateway thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/gateway/guest_directory.h"
+#include "backend/gateway/guest_link.h"
+#include "switch/base/log.h"
+#include "switch/base/result.h"
+#include "switch/network/network_config.h"
+#include "switch/runtime/event_loop.h"
+
+namespace lanyard {
+
+struct Flow {
+  std::string transport;  // "tcp", "udp", "icmp"
+  IpAddress guest;
+  std::uint16_t guest_port = 0;
+  std::string host;  // "ADDRESS:PORT" of our socket; empty while unknown
+  IpAddress target;
+  std::uint16_t target_port = 0;
+  std::string state;            // "SYN_SENT", "ESTABLISHED", ... ; "" for udp and icmp
+  std::uint64_t bytes_out = 0;  // from the guest
+  std::uint64_t bytes_in = 0;   // to the guest
+  std::string forward;          // the name of the forward it came in by; empty
+};
+
+struct ForwardStatus {
+  ForwardConfig config;
+  bool listening = false;
+  std::string problem;  // why not
+  std::uint32_t flows = 0;
+};
+
+class Nat {
+ public:
+  struct Context {
+    EventLoop& loop;
+    GuestLink& link;
+    const GuestDirectory& directory;
+    Log& log;
+  };
+
+  // The frames of one turn, each whole and checked as far as its Ethernet header, addressed to the
+  // router; their bytes may be changed in place.
+  struct Input {
+    std::span<std::uint8_t> frame;
+    Offload offload;
+  };
+
+  static Result<std::unique_ptr<Nat>> create(const NetworkConfig& config, Context context);
+  virtual ~Nat() = default;
+
+  virtual void input(std::span<Input> frames) = 0;
+  // Takes over what can change while flows go on: policy, forwards, outbound addresses. An error
+  // names what cannot, and then nothing has changed.
+  virtual Result<void> reconfigure(const NetworkConfig& config) = 0;
+  // EADDRINUSE when the name or the port is taken, with who holds it.
+  virtual Result<void> add_forward(const ForwardConfig& forward) = 0;
+  virtual Result<void> remove_forward(std::string_view name) = 0;  // ENOENT
+  virtual std::vector<ForwardStatus> forwards() const = 0;
+  virtual std::vector<Flow> flows() const = 0;
+  // The switch takes frames again.
+  virtual void resume() = 0;
+};
+
+}  // namespace lanyard

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+//
+// A stream socket on which both sides speak in lines, served by an event loop: JSON-RPC between the
+// daemon and its clients, and between the daemon and its gateways.
+//
+// What makes it hard: the peer may be slow, silent or hostile. Output waits in a bounded buffer and
+// a peer that lets it overflow is cut off; a line that is too long is reported, not stored; input
+// is not read while `hold` is on, so that a peer cannot make us answer faster than it reads.
+// Callbacks may close or destroy the channel. Lane thread only; nothing here blocks.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "switch/base/fd.h"
+#include "switch/base/line_reader.h"
+#include "switch/base/result.h"
+#include "switch/runtime/event_loop.h"
+
+namespace lanyard {
+
+class LineChannel {
+ public:
+  struct Limits {
+    std::size_t line_max = std::size_t{1} << 20;
+    std::size_t output_max = std::size_t{8} << 20;
+  };
+  struct Callbacks {
+    std::function<void(std::string_view line)> line;
+    std::function<void()> too_long;  // a line beyond line_max came and was skipped
+    std::function<void()> closed;    // by the peer, an error, or because it let output overflow
+  };
+
+  // Takes a connected stream socket.
+  static Result<std::unique_ptr<LineChannel>> open(EventLoop& loop, UniqueFd fd, Limits limits,
+                                                   Callbacks callbacks);
+  ~LineChannel();
+  LineChannel(const LineChannel&) = delete;
+  LineChannel& operator=(const LineChannel&) = delete;
+
+  // Sends a line, without its newline. False when the channel is closed or has just been, for want
+  // of room.
+  bool send(std::string_view line);
+  // Ends the connection once what has been sent is written.
+  void finish();
+  bool is_closed() const { return !fd_; }
+  int fd() const { return fd_.get(); }
+  std::size_t unsent() const { return out_.size() - written_; }
+
+ private:
+  LineChannel(UniqueFd fd, Limits limits, Callbacks callbacks);
+
+  void on_events(std::uint32_t events);
+  void read_some();
+  void run_lines();
+  void flush();
+  void close();
+  void update_interest();
+
+  // Above this much unsent output no more input is taken.
+  static constexpr std::size_t kHold = 65536;
+
+  UniqueFd fd_;
+  Limits limits_;
+  Callbacks callbacks_;
+  EventLoop* loop_ = nullptr;
+  EventLoop::Watch watch_;
+  EventLoop::Timer later_;  // lines that wait for the peer to read
+  LineReader reader_;
+  std::string out_;
+  std::size_t written_ = 0;
+  bool finishing_ = false;
+  bool input_ended_ = false;
+  std::shared_ptr<bool> alive_;  // false once destroyed, for callbacks that end us
+};
+
+}  // namespace lanyard
