@@ -9,7 +9,7 @@ include(CMakePackageConfigHelpers)
 
 set(LANYARD_PLUGIN_DIR lib/lanyard/plugins)  # relative to the prefix, where vde2 has lib/vde2/plugins
 
-install(TARGETS lanyardd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS lanyardd lanyard-gateway RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 # A symbolic link, and installed as one.
 install(FILES ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/vde_switch DESTINATION ${CMAKE_INSTALL_BINDIR})
 

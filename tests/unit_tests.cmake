@@ -25,12 +25,14 @@ add_executable(lanyard_tests
   switch/frame/ethernet_test.cpp
   switch/frame/frame_pool_test.cpp
   switch/frame/frame_test.cpp
+  switch/frame/internet_checksum_test.cpp
   switch/frame/mac_address_test.cpp
   switch/frame/offload_test.cpp
+  switch/frame/virtio_header_test.cpp
   switch/runtime/backend_test.cpp
   switch/runtime/event_loop_test.cpp
   switch/runtime/lane_test.cpp
 )
 target_link_libraries(lanyard_tests PRIVATE
-  lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)
+  lanyard_gateway_core lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)
 gtest_discover_tests(lanyard_tests PROPERTIES LABELS unit TIMEOUT 60)
