@@ -13,12 +13,12 @@
 
 #include "backend/vde_directory.h"
 #include "backend/vde_wire.h"
+#include "switch/base/line_reader.h"
 #include "switch/base/text.h"
 #include "switch/bridge/drop.h"
 #include "switch/bridge/mac_table.h"
 #include "switch/control/command.h"
 #include "switch/control/debug_hub.h"
-#include "switch/base/line_reader.h"
 #include "switch/daemon/options.h"
 #include "switch/frame/ethernet.h"
 #include "switch/runtime/backend.h"

@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "switch/base/fd.h"
+#include "switch/base/line_reader.h"
 #include "switch/base/unix_socket.h"
 #include "switch/control/command.h"
 #include "switch/control/debug_hub.h"
-#include "switch/base/line_reader.h"
 
 namespace lanyard {
 
