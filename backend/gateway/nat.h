@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backend/gateway/guest_directory.h"
@@ -51,7 +52,8 @@ class Nat {
   };
 
   // The frames of one turn, each whole and checked as far as its Ethernet header, addressed to the
-  // router; their bytes may be changed in place.
+  // router; their bytes may be changed in place. ARP replies and neighbour advertisements to the
+  // router belong here, too: forwards learn by them where a silent guest is.
   struct Input {
     std::span<std::uint8_t> frame;
     Offload offload;
@@ -71,6 +73,14 @@ class Nat {
   virtual std::vector<Flow> flows() const = 0;
   // The switch takes frames again.
   virtual void resume() = 0;
+
+  // TCP to port 53 of the network's DNS addresses goes to these ports of the host's 127.0.0.1 and
+  // ::1, whatever the policy says; 0 refuses it.
+  virtual void set_dns_tcp_ports(std::uint16_t loopback4, std::uint16_t loopback6) = 0;
+  // A guest got, lost or changed an address or a name: forwards to guests by name are aimed anew.
+  virtual void guests_changed() = 0;
+  // How often what happened, by names of nat_counters.h, those at zero too; for `status`.
+  virtual std::vector<std::pair<std::string, std::uint64_t>> counters() const = 0;
 };
 
 }  // namespace lanyard
