@@ -5,10 +5,12 @@
 
 namespace lanyard {
 
+extern const Backend gateway_backend;
 extern const Backend tap_backend;
 extern const Backend vde_backend;
 
 void register_builtin_backends(BackendRegistry& registry) {
+  registry.add(gateway_backend);
   registry.add(tap_backend);
   registry.add(vde_backend);
 }

@@ -63,8 +63,8 @@ void Switch::forward_hub(Port& in, FrameBatch& batch) {
       continue;
     }
     in.counters.incoming.count(frame->size);
-    if (frame->truncated) {
-      in.counters.drops.count(Drop::too_long);
+    if (frame->truncated || frame->bad_offload) {
+      in.counters.drops.count(frame->truncated ? Drop::too_long : Drop::bad_offload);
       continue;
     }
     bool delivered = false;
@@ -88,6 +88,7 @@ Drop Switch::admit(const Port& in, Frame& frame) const {
   const EthernetView ethernet(frame.head());
   if (!ethernet.valid()) return Drop::too_short;
   if (frame.truncated) return Drop::too_long;
+  if (frame.bad_offload) return Drop::bad_offload;
   if (ethernet.type() == kEtherTypeVlan) return admit_tagged(in, frame);
   const Classification untagged = classify(in, std::nullopt);
   frame.vlan = untagged.vlan;
