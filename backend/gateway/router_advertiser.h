@@ -15,7 +15,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <vector>
 
 #include "backend/gateway/guest_link.h"
@@ -55,17 +54,19 @@ class RouterAdvertiser {
 
  private:
   struct Lifetimes {
-    std::uint16_t router_s;
-    std::uint32_t valid_s;
-    std::uint32_t preferred_s;
+    std::uint16_t router_s = 1800;  // 3 x kIntervalMax, as RFC 4861 6.2.1 and RFC 8106 5.1 have it
+    std::uint32_t dns_s = 1800;
+    std::uint32_t valid_s = 86400;
+    std::uint32_t preferred_s = 14400;
   };
 
-  bool advertises() const;
-  std::vector<std::uint8_t> body(const NetworkConfig& config, Lifetimes lifetimes) const;
-  void send_to(MacAddress mac, const Ipv6Address& destination, std::span<const std::uint8_t> body);
-  void send_to_all(std::span<const std::uint8_t> body);
+  bool advertises() const { return makes_sense(config_); }
+  static bool makes_sense(const NetworkConfig& config);
+  std::vector<std::uint8_t> body(const NetworkConfig& config, const Lifetimes& lifetimes) const;
+  Lifetimes lifetimes() const;
+  void send(MacAddress mac, const Ipv6Address& destination, const NetworkConfig& config,
+            const Lifetimes& lifetimes);
   void restart(Time now);
-  std::vector<std::uint8_t> current_body() const;
 
   NetworkConfig config_;
   MacAddress mac_;
@@ -74,7 +75,7 @@ class RouterAdvertiser {
   bool default_router_ = true;
   int initial_left_ = 0;
   Time deadline_ = Time::max();
-  Time window_start_ = Time::min();
+  Time window_start_{-1'000'000'000'000};
   std::uint32_t answered_in_window_ = 0;
 };
 
