@@ -6,6 +6,7 @@ find_package(rapidcheck REQUIRED)
 
 add_executable(lanyard_tests
   backend/gateway_test.cpp
+  backend/gateway/nat_test.cpp
   switch/base/fd_test.cpp
   switch/base/identity_test.cpp
   switch/base/log_test.cpp

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#include "backend/gateway/host_addresses.h"
+
+#include <ifaddrs.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "switch/base/text.h"
+
+namespace lanyard {
+
+std::vector<IpAddress> host_addresses() {
+  std::vector<IpAddress> addresses;
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return addresses;
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr) continue;
+    if (entry->ifa_addr->sa_family == AF_INET) {
+      sockaddr_in in{};
+      std::memcpy(&in, entry->ifa_addr, sizeof in);
+      addresses.emplace_back(Ipv4Address::from_number(ntohl(in.sin_addr.s_addr)));
+    } else if (entry->ifa_addr->sa_family == AF_INET6) {
+      sockaddr_in6 in{};
+      std::memcpy(&in, entry->ifa_addr, sizeof in);
+      Ipv6Address::Bytes octets{};
+      std::copy_n(in.sin6_addr.s6_addr, octets.size(), octets.begin());
+      addresses.emplace_back(Ipv6Address(octets));
+    }
+  }
+  ::freeifaddrs(list);
+  return addresses;
+}
+
+Result<std::unique_ptr<HostAddressWatch>> HostAddressWatch::create(
+    EventLoop& loop, std::function<void(std::vector<IpAddress>)> changed) {
+  UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  sockaddr_nl name{};
+  name.nl_family = AF_NETLINK;
+  name.nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) {
+    const int code = errno;
+    return Error{code, fmt::format("cannot watch the host's addresses, which the policy refuses to "
+                                   "guests: {}",
+                                   std::strerror(code))};
+  }
+  const int number = fd.get();
+  std::unique_ptr<HostAddressWatch> self(new HostAddressWatch(std::move(fd), std::move(changed)));
+  auto watch = loop.watch(number, EPOLLIN, [raw = self.get()](std::uint32_t) { raw->drain(); });
+  if (!watch) return watch.error();
+  self->watch_ = watch.take();
+  self->changed_(host_addresses());
+  return self;
+}
+
+void HostAddressWatch::drain() {
+  // What they say does not matter, nor whether some were lost (ENOBUFS): all is read anew.
+  std::array<char, 8192> buffer;
+  while (::recv(fd_.get(), buffer.data(), buffer.size(), 0) > 0 || errno == ENOBUFS) {
+  }
+  changed_(host_addresses());
+}
+
+}  // namespace lanyard

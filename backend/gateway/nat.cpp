@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+//
+// NatTranslator: beginning, configuration, and what can be asked.
+#include "backend/gateway/nat.h"
+
+#include <netinet/in.h>
+#include <slirp/libslirp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "backend/gateway/nat_translator.h"
+#include "switch/base/text.h"
+
+namespace lanyard {
+namespace {
+
+constexpr Duration kSweepPeriod = std::chrono::seconds(10);
+
+union AnySocketName {
+  sockaddr any;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+  sockaddr_un path;
+};
+
+std::size_t socket_name(const IpAddress& address, std::uint16_t port, AnySocketName& name) {
+  std::memset(&name, 0, sizeof name);
+  if (address.is_v4()) {
+    name.v4.sin_family = AF_INET;
+    name.v4.sin_port = htons(port);
+    name.v4.sin_addr.s_addr = htonl(address.v4().number());
+    return sizeof name.v4;
+  }
+  name.v6.sin6_family = AF_INET6;
+  name.v6.sin6_port = htons(port);
+  std::copy(address.v6().bytes().begin(), address.v6().bytes().end(), name.v6.sin6_addr.s6_addr);
+  return sizeof name.v6;
+}
+
+std::size_t host_name(const ForwardConfig& forward, std::uint16_t port, AnySocketName& name) {
+  if (forward.unix_path.empty()) {
+    return socket_name(forward.host_address, static_cast<std::uint16_t>(forward.host_port + port),
+                       name);
+  }
+  std::memset(&name, 0, sizeof name);
+  name.path.sun_family = AF_UNIX;
+  forward.unix_path.copy(name.path.sun_path, sizeof name.path.sun_path - 1);
+  return sizeof name.path;
+}
+
+int forward_flags(const ForwardConfig& forward) {
+  int flags = forward.transport == Transport::udp ? SLIRP_HOSTFWD_UDP : 0;
+  // So that an IPv4 forward of the same port is another one.
+  if (forward.unix_path.empty() && forward.host_address.is_v6()) flags |= SLIRP_HOSTFWD_V6ONLY;
+  return flags;
+}
+
+std::string socket_text(int fd) {
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  if (fd < 0 || ::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return {};
+  if (name.ss_family == AF_INET) {
+    sockaddr_in in{};
+    std::memcpy(&in, &name, sizeof in);
+    return fmt::format("{}:{}", Ipv4Address::from_number(ntohl(in.sin_addr.s_addr)).text(),
+                       ntohs(in.sin_port));
+  }
+  if (name.ss_family == AF_INET6) {
+    sockaddr_in6 in{};
+    std::memcpy(&in, &name, sizeof in);
+    Ipv6Address::Bytes octets{};
+    std::copy_n(in.sin6_addr.s6_addr, octets.size(), octets.begin());
+    return fmt::format("[{}]:{}", Ipv6Address(octets).text(), ntohs(in.sin6_port));
+  }
+  return {};
+}
+
+// What a running engine cannot change.
+bool same_network(const NetworkConfig& a, const NetworkConfig& b) {
+  return a.subnet == b.subnet && a.subnet6 == b.subnet6 && a.router == b.router &&
+         a.router6 == b.router6 && a.dns_address == b.dns_address &&
+         a.dns_address6 == b.dns_address6;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Nat>> Nat::create(const NetworkConfig& config, Context context) {
+  return NatTranslator::create(config, context);
+}
+
+Result<std::unique_ptr<Nat>> NatTranslator::create(const NetworkConfig& config, Context context) {
+  auto policy = Policy::create(config);
+  if (!policy) return policy.error();
+  std::unique_ptr<NatTranslator> self(new NatTranslator(config, context, policy.take()));
+  if (auto started = self->start(); !started) return started.error();
+  return std::unique_ptr<Nat>(std::move(self));
+}
+
+NatTranslator::NatTranslator(const NetworkConfig& config, Context context, Policy policy)
+    : config_(config),
+      context_(context),
+      sanitiser_(config.subnet, config.subnet6, counters_),
+      coalescer_(*this, counters_),
+      policy_(std::move(policy)),
+      quota_(config.policy.flows_max, config.policy.new_flows_per_s),
+      output_(context.link, config.mtu, counters_),
+      forwards_(*this, context.directory) {
+  const std::uint32_t router = config.router ? config.router->number() : 0;
+  router_mac_ = MacAddress::from_number(std::uint64_t{0x5255} << 32 | router);
+  forwards_.set_network(config.subnet, config.subnet6);
+}
+
+NatTranslator::~NatTranslator() {
+  forwards_.close_all();
+  engine_.reset();  // while what it calls back into is there
+}
+
+Result<void> NatTranslator::start() {
+  auto engine = SlirpEngine::create(config_, context_.loop, context_.log, *this);
+  if (!engine) return engine.error();
+  engine_ = engine.take();
+  if (auto watched = watch_host_addresses(); !watched) return watched;
+  for (const ForwardConfig& forward : config_.forwards) forwards_.add_wanted(forward);
+  for (const ForwardStatus& row : forwards_.status()) {
+    if (!row.problem.empty()) context_.log.warning("forward {}: {}", row.config.name, row.problem);
+  }
+  sweep_ = context_.loop.every(kSweepPeriod, [this] { sweep(); });
+  return {};
+}
+
+Result<void> NatTranslator::watch_host_addresses() {
+  if (!policy_.needs_host_addresses()) {
+    host_watch_.reset();
+    return {};
+  }
+  auto watch = HostAddressWatch::create(context_.loop, [this](std::vector<IpAddress> addresses) {
+    policy_.set_host_addresses(std::move(addresses));
+  });
+  if (!watch) return watch.error();
+  host_watch_ = watch.take();
+  return {};
+}
+
+Result<void> NatTranslator::reconfigure(const NetworkConfig& config) {
+  if (!same_network(config, config_)) {
+    return Error{EBUSY, fmt::format("network {}: its subnet and the addresses of its router and "
+                                    "DNS cannot change while it runs; restart it",
+                                    config_.name)};
+  }
+  auto policy = Policy::create(config);
+  if (!policy) return policy.error();
+  if (auto set = engine_->set_outbound(config.outbound_address, config.outbound_address6); !set) {
+    return set;
+  }
+  const std::vector<ForwardConfig> before = config_.forwards;
+  config_ = config;
+  policy_ = policy.take();
+  quota_.set_limits(config.policy.flows_max, config.policy.new_flows_per_s);
+  output_.set_mtu(config.mtu);
+  forwards_.reconfigure(before, config.forwards);
+  return watch_host_addresses();
+}
+
+Result<void> NatTranslator::add_forward(const ForwardConfig& forward) {
+  return forwards_.add(forward);
+}
+
+Result<void> NatTranslator::remove_forward(std::string_view name) {
+  return forwards_.remove(name);
+}
+
+std::vector<ForwardStatus> NatTranslator::forwards() const {
+  auto rows = forwards_.status();
+  flows_.for_each([&](const FlowEntry& flow) {
+    if (flow.forward.empty()) return;
+    const auto row = std::find_if(rows.begin(), rows.end(), [&](const ForwardStatus& status) {
+      return status.config.name == flow.forward;
+    });
+    if (row != rows.end()) ++row->flows;
+  });
+  return rows;
+}
+
+std::vector<Flow> NatTranslator::flows() const {
+  std::vector<Flow> rows;
+  rows.reserve(flows_.size());
+  flows_.for_each([&](const FlowEntry& flow) {
+    Flow row;
+    row.transport = flow.key.protocol == kIpProtocolTcp ? "tcp" : "udp";
+    row.guest = address_of(flow.key.guest);
+    row.guest_port = flow.key.guest_port;
+    row.host = socket_text(flow.fd);
+    row.target = address_of(flow.key.target);
+    row.target_port = flow.key.target_port;
+    row.state = flow.state();
+    row.bytes_out = flow.bytes_out;
+    row.bytes_in = flow.bytes_in;
+    row.forward = flow.forward;
+    rows.push_back(std::move(row));
+  });
+  const auto order = [](const Flow& f) {
+    return std::tie(f.guest, f.transport, f.guest_port, f.target, f.target_port);
+  };
+  std::sort(rows.begin(), rows.end(),
+            [&](const Flow& a, const Flow& b) { return order(a) < order(b); });
+  return rows;
+}
+
+void NatTranslator::resume() {
+  output_.resume();
+  engine_->set_paused(output_.congested());
+}
+
+void NatTranslator::set_dns_tcp_ports(std::uint16_t loopback4, std::uint16_t loopback6) {
+  dns_port4_ = loopback4;
+  dns_port6_ = loopback6;
+}
+
+void NatTranslator::guests_changed() {
+  forwards_.guests_changed();
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> NatTranslator::counters() const {
+  std::vector<std::pair<std::string, std::uint64_t>> rows;
+  for (std::size_t i = 0; i < kNatEventNames.size(); ++i) {
+    rows.emplace_back(kNatEventNames[i], counters_[static_cast<NatEvent>(i)]);
+  }
+  return rows;
+}
+
+void NatTranslator::sweep() {
+  const Time now = context_.loop.now();
+  flows_.expire(now, [this](const FlowEntry& flow) { flow_gone(flow); });
+  quota_.expire(now);
+  // A switch that never said it has room again must not stop us for ever.
+  resume();
+}
+
+int NatTranslator::listen(const ForwardConfig& forward, std::uint16_t port,
+                          const IpAddress& guest) {
+  AnySocketName host{};
+  AnySocketName to{};
+  const std::size_t host_size = host_name(forward, port, host);
+  const std::size_t guest_size =
+      socket_name(guest, static_cast<std::uint16_t>(forward.guest_port + port), to);
+  // libslirp binds, so the mode of a socket's name is a matter of the umask.
+  const mode_t mask = forward.unix_path.empty() ? 0 : ::umask(0177);
+  const int code =
+      engine_->add_forward(&host.any, host_size, &to.any, guest_size, forward_flags(forward));
+  if (!forward.unix_path.empty()) ::umask(mask);
+  return code;
+}
+
+void NatTranslator::unlisten(const ForwardConfig& forward, std::uint16_t port) {
+  if (!engine_) return;
+  AnySocketName host{};
+  const std::size_t size = host_name(forward, port, host);
+  engine_->remove_forward(&host.any, size, forward_flags(forward));
+}
+
+}  // namespace lanyard

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+//
+// The Nat there is: what stands between guests and the engine, in the order in which a packet meets
+// it:
+//
+//   frame -> sanitiser -> coalescer -> admission (flow table, policy, quota) -> order -> engine
+//   engine -> flow table -> output (join, owe, fragment, wait for room) -> link
+//
+// The engine is libslirp, so it is fed only what it can bear: segments in order (its reassembly
+// has a bug that Debian 12 keeps), IPv6 not longer than its MTU, no packet for anything it serves
+// itself. Segments that came too early are held a while, and the guest is told by repeated
+// acknowledgements what is missing.
+// Gateway thread only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/gateway/coalescer.h"
+#include "backend/gateway/flow_table.h"
+#include "backend/gateway/forwards.h"
+#include "backend/gateway/frame_sanitiser.h"
+#include "backend/gateway/guest_output.h"
+#include "backend/gateway/host_addresses.h"
+#include "backend/gateway/nat.h"
+#include "backend/gateway/policy.h"
+#include "backend/gateway/quota.h"
+#include "backend/gateway/slirp_engine.h"
+
+namespace lanyard {
+
+class NatTranslator final : public Nat,
+                            private Coalescer::Sink,
+                            private SlirpEngine::Observer,
+                            private ForwardEngine {
+ public:
+  static Result<std::unique_ptr<Nat>> create(const NetworkConfig& config, Context context);
+  ~NatTranslator() override;
+
+  void input(std::span<Input> frames) override;
+  Result<void> reconfigure(const NetworkConfig& config) override;
+  Result<void> add_forward(const ForwardConfig& forward) override;
+  Result<void> remove_forward(std::string_view name) override;
+  std::vector<ForwardStatus> forwards() const override;
+  std::vector<Flow> flows() const override;
+  void resume() override;
+  void set_dns_tcp_ports(std::uint16_t loopback4, std::uint16_t loopback6) override;
+  void guests_changed() override;
+  std::vector<std::pair<std::string, std::uint64_t>> counters() const override;
+
+ private:
+  NatTranslator(const NetworkConfig& config, Context context, Policy policy);
+  Result<void> start();
+  Result<void> watch_host_addresses();
+  void sweep();
+
+  // From guests (nat_input.cpp).
+  void input_one(Input& input);
+  void cut_udp(Input& input);
+  void deliver(NatPacket& packet) override;
+  void deliver_udp(NatPacket& packet);
+  void deliver_syn(NatPacket& packet, FlowEntry* flow);
+  void deliver_segment(NatPacket& packet, FlowEntry& flow);
+  FlowEntry* admit(const NatPacket& packet);
+  std::optional<NatEvent> refusal(const NatPacket& packet) const;
+  void refuse(const NatPacket& packet, NatEvent reason);
+  bool hold(const NatPacket& packet, const FlowEntry& flow);
+  void deliver_held(const FlowKey& key);
+  void drop_held(const FlowKey& key);
+  void feed(NatPacket& packet, FlowEntry& flow);
+  void feed_chunks(NatPacket& packet, const FlowEntry& flow);
+  bool dns_port_open(const NatPacket& packet) const;
+  bool is_dns_address(const AddressKey& address) const;
+  void learn(const AddressKey& guest, MacAddress mac);
+  void acknowledge(const FlowEntry& flow, bool v6);
+
+  // From the engine (nat_output.cpp).
+  void engine_sends(std::span<std::uint8_t> frame) override;
+  void socket_opened(int fd) override;
+  void socket_closed(int fd) override;
+  std::optional<MacAddress> mac_of_guest(const IpAddress& guest) override;
+  void guest_wanted(const IpAddress& guest) override;
+  void engine_done() override;
+  bool read_engine_frame(std::span<std::uint8_t> frame, NatPacket& packet) const;
+  FlowEntry* flow_to_guest(NatPacket& packet);
+  FlowEntry* open_by_forward(const NatPacket& packet);
+  int accepted_from(std::uint16_t peer_port) const;
+  void attach(FlowEntry& flow, int fd);
+  void flow_gone(const FlowEntry& flow);
+
+  // For Forwards.
+  int listen(const ForwardConfig& forward, std::uint16_t port, const IpAddress& guest) override;
+  void unlisten(const ForwardConfig& forward, std::uint16_t port) override;
+
+  // A segment that came before its turn.
+  struct Held {
+    NatPacket packet;
+    std::vector<std::uint8_t> bytes;
+  };
+  static constexpr std::size_t kHeldPerFlow = 64;
+  static constexpr std::size_t kHeldBytesMax = 4 * 1024 * 1024;
+  static constexpr std::size_t kGuestsMax = 4096;
+
+  NetworkConfig config_;
+  Context context_;
+  NatCounters counters_;
+  FrameSanitiser sanitiser_;
+  Coalescer coalescer_;
+  Policy policy_;
+  Quota quota_;
+  FlowTable flows_;
+  GuestOutput output_;
+  Forwards forwards_;
+  std::unordered_map<FlowKey, std::vector<Held>, FlowKeyHash> held_;
+  std::size_t held_bytes_ = 0;
+  std::unordered_map<FlowKey, MacAddress, FlowKeyHash> macs_;  // by guest alone
+  MacAddress router_mac_;
+  std::uint16_t dns_port4_ = 0;
+  std::uint16_t dns_port6_ = 0;
+  int opened_fd_ = -1;           // the newest socket, while it is open
+  std::vector<int> unattached_;  // accepted for forwards whose flow has not been seen yet
+  RateLimit refusals_{200, std::chrono::seconds(1)};
+  std::vector<std::uint8_t> scratch_;
+  std::unique_ptr<HostAddressWatch> host_watch_;
+  EventLoop::Timer sweep_;
+  std::unique_ptr<SlirpEngine> engine_;  // last: it calls back while it ends
+};
+
+}  // namespace lanyard
