@@ -77,6 +77,12 @@ inline UniqueFd accept_from(const UniqueFd& listener) {
   return UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
+// For conditions that are asked again and again.
+inline bool accept_once(const UniqueFd& listener, UniqueFd& accepted) {
+  if (!accepted) accepted = accept_from(listener);
+  return static_cast<bool>(accepted);
+}
+
 // Appends what is there; whether the peer has closed.
 inline bool read_into(const UniqueFd& fd, std::vector<std::uint8_t>& to,
                       std::size_t most = static_cast<std::size_t>(-1)) {

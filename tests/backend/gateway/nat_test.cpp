@@ -23,7 +23,7 @@ class NatTransfer : public ::testing::TestWithParam<Family> {};
 INSTANTIATE_TEST_SUITE_P(Families, NatTransfer,
                          ::testing::Values(Family{"ipv4", false, kGuest4, kRouter4},
                                            Family{"ipv6", true, kGuest6, kRouter6}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& row) { return std::string(row.param.name); });
 
 TEST_P(NatTransfer, CarriesEveryByteBothWays) {
   const auto [name, v6, from, router] = GetParam();
@@ -31,7 +31,7 @@ TEST_P(NatTransfer, CarriesEveryByteBothWays) {
   const UniqueFd listener = bound_socket(SOCK_STREAM, v6);
   auto& c = world.guest.connect(from, router, port_of(listener.get()));
   UniqueFd server;
-  ASSERT_TRUE(world.until([&] { return (server = accept_from(listener)) && c.established; }));
+  ASSERT_TRUE(world.until([&] { return accept_once(listener, server) && c.established; }));
   const Octets up = numbered_bytes(3'000'000);
   const Octets down = numbered_bytes(2'000'000);
   c.to_send = up;
@@ -58,7 +58,7 @@ TEST_P(NatTransfer, TakesSegmentsOf64KiB) {
   const UniqueFd listener = bound_socket(SOCK_STREAM, v6);
   auto& c = world.guest.connect(from, router, port_of(listener.get()));
   UniqueFd server;
-  ASSERT_TRUE(world.until([&] { return (server = accept_from(listener)) && c.established; }));
+  ASSERT_TRUE(world.until([&] { return accept_once(listener, server) && c.established; }));
   c.to_send = numbered_bytes(4'000'000);
   Octets arrived;
   ASSERT_TRUE(world.until([&] {
@@ -84,7 +84,7 @@ TEST_P(NatTransfer, HalfClosedConnectionsGoOn) {
     SCOPED_TRACE(guest_first ? "guest closes first" : "host closes first");
     auto& c = world.guest.connect(from, router, port_of(listener.get()));
     UniqueFd server;
-    ASSERT_TRUE(world.until([&] { return (server = accept_from(listener)) && c.established; }));
+    ASSERT_TRUE(world.until([&] { return accept_once(listener, server) && c.established; }));
     Octets arrived;
     if (guest_first) {
       c.want_close = true;
@@ -145,7 +145,7 @@ TEST(Nat, DoesNotStallWhenTheWindowShrinks) {
   const UniqueFd listener = bound_socket(SOCK_STREAM);
   auto& c = world.guest.connect(kGuest4, kRouter4, port_of(listener.get()));
   UniqueFd server;
-  ASSERT_TRUE(world.until([&] { return (server = accept_from(listener)) && c.established; }));
+  ASSERT_TRUE(world.until([&] { return accept_once(listener, server) && c.established; }));
   const Octets down = numbered_bytes(2'000'000);
   std::size_t written = 0;
   const Time begin = monotonic_now();
@@ -166,7 +166,7 @@ TEST(Nat, ReopensAZeroWindowByItself) {
   ::setsockopt(listener.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
   auto& c = world.guest.connect(kGuest4, kRouter4, port_of(listener.get()));
   UniqueFd server;
-  ASSERT_TRUE(world.until([&] { return (server = accept_from(listener)) && c.established; }));
+  ASSERT_TRUE(world.until([&] { return accept_once(listener, server) && c.established; }));
   c.to_send = numbered_bytes(8'000'000);
   ASSERT_TRUE(world.until(
       [&] { return c.peer_window == 0 || c.next - c.unacknowledged >= c.peer_window; }, 3000));
