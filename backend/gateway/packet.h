@@ -75,6 +75,10 @@ enum class PacketFault : std::uint8_t {
 #undef LANYARD_PACKET_FAULT_ENUMERATOR
 };
 
+#define LANYARD_PACKET_FAULT_ONE(name, sentence) +1
+constexpr std::size_t kPacketFaults = 0 LANYARD_PACKET_FAULTS(LANYARD_PACKET_FAULT_ONE);
+#undef LANYARD_PACKET_FAULT_ONE
+
 // "bad_ipv4_length".
 std::string_view name_of(PacketFault fault);
 

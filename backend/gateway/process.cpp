@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "backend/gateway/process.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "switch/base/text.h"
+
+namespace lanyard {
+namespace {
+
+// A flow is a descriptor; more than this many come from a leak.
+constexpr rlim_t kDescriptorsMax = 65536;
+
+Result<void> check_socket(int fd, int wanted) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == wanted) {
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return {};
+  }
+  return Error{EBADF, fmt::format("descriptor {} is not the socket it should be: lanyard-gateway "
+                                  "is started by lanyardd",
+                                  fd)};
+}
+
+// 0 to 2 must be something, or a socket of ours would be written to as standard error.
+void fill_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", O_RDWR) < 0) return;
+  }
+}
+
+// There is no wrapper in libc for what capset(2) does.
+Result<void> drop_capabilities() {
+  for (unsigned long cap = 0; cap <= CAP_LAST_CAP; ++cap) {
+    if (cap != CAP_NET_BIND_SERVICE) ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+  }
+  ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  __user_cap_header_struct header{};
+  header.version = _LINUX_CAPABILITY_VERSION_3;
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+  if (::syscall(SYS_capget, &header, sets.data()) != 0) {
+    return Error{errno, fmt::format("cannot read capabilities: {}", std::strerror(errno))};
+  }
+  const std::uint32_t kept = sets[0].permitted & (1U << CAP_NET_BIND_SERVICE);
+  sets = {};
+  sets[0].permitted = kept;
+  sets[0].effective = kept;
+  if (::syscall(SYS_capset, &header, sets.data()) != 0) {
+    return Error{errno, fmt::format("cannot give up capabilities: {}", std::strerror(errno))};
+  }
+  return {};
+}
+
+void set_limits() {
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
+    descriptors.rlim_cur = std::min(descriptors.rlim_max, kDescriptorsMax);
+    ::setrlimit(RLIMIT_NOFILE, &descriptors);
+  }
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+}
+
+}  // namespace
+
+Result<void> prepare_process() {
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
+  if (Result<void> frames = check_socket(kFrameDescriptor, SOCK_SEQPACKET); !frames) return frames;
+  if (Result<void> control = check_socket(kControlDescriptor, SOCK_STREAM); !control) {
+    return control;
+  }
+  fill_standard_descriptors();
+  if (::syscall(SYS_close_range, kControlDescriptor + 1, ~0U, 0) != 0) {
+    return Error{errno, fmt::format("cannot close inherited descriptors: {}",
+                                    std::strerror(errno))};
+  }
+  set_limits();
+  if (Result<void> dropped = drop_capabilities(); !dropped) return dropped;
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    return Error{errno, fmt::format("cannot confine the process: {}", std::strerror(errno))};
+  }
+  return {};
+}
+
+}  // namespace lanyard
