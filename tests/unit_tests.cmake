@@ -5,6 +5,11 @@
 find_package(rapidcheck REQUIRED)
 
 add_executable(lanyard_tests
+  backend/gateway/address_responder_test.cpp
+  backend/gateway/frame_channel_test.cpp
+  backend/gateway/guest_side_test.cpp
+  backend/gateway/neighbour_table_test.cpp
+  backend/gateway/packet_test.cpp
   backend/gateway_test.cpp
   backend/gateway/nat_test.cpp
   switch/base/fd_test.cpp

@@ -120,8 +120,8 @@ void GatewayControl::answer(const RpcRequest& request) {
   if (row == std::end(kRows)) {
     if (!request.is_notification) {
       channel_->send(rpc_error_line(
-          request.id, {RpcCode::method_not_found,
-                       fmt::format("no method '{}'", printable(request.method))}));
+          request.id,
+          {RpcCode::method_not_found, fmt::format("no method '{}'", printable(request.method))}));
     }
     return;
   }

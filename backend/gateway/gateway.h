@@ -98,8 +98,7 @@ class Gateway {
   void on_ip(const FrameChannel::Received& received, const Packet& packet);
   bool on_udp(const FrameChannel::Received& received, const Packet& packet);
   bool on_icmp(const FrameChannel::Received& received, const Packet& packet);
-  bool on_icmp6(const FrameChannel::Received& received, const Packet& packet,
-                const IcmpView& icmp);
+  bool on_icmp6(const FrameChannel::Received& received, const Packet& packet, const IcmpView& icmp);
   void to_nat(const FrameChannel::Received& received);
   void on_lease_event(const LeaseEvent& event);
   void on_deadline();

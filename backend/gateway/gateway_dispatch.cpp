@@ -54,8 +54,7 @@ void Gateway::on_ip(const FrameChannel::Received& received, const Packet& packet
   }
   if (!packet.is_fragment) {
     if (packet.protocol == kProtocolUdp && on_udp(received, packet)) return;
-    const std::uint8_t icmp =
-        packet.kind == Packet::Kind::ipv4 ? kProtocolIcmp : kProtocolIcmp6;
+    const std::uint8_t icmp = packet.kind == Packet::Kind::ipv4 ? kProtocolIcmp : kProtocolIcmp6;
     if (packet.protocol == icmp && on_icmp(received, packet)) return;
   }
   if (!unicast || !nat_) return counters_.count(GatewayWay::not_served);
@@ -74,12 +73,9 @@ bool Gateway::on_udp(const FrameChannel::Received& received, const Packet& packe
     return true;
   }
   const Time now = context_.loop.now();
-  const GuestDatagram datagram{packet.source,
-                               packet.from,
-                               packet.to,
-                               udp.value.source_port,
-                               udp.value.destination_port,
-                               udp.value.payload};
+  const GuestDatagram datagram{
+      packet.source,    packet.from, packet.to, udp.value.source_port, udp.value.destination_port,
+      udp.value.payload};
   if (dhcp_ && datagram.destination_port == kDhcpServerPort && packet.to.is_v4()) {
     counters_.count(GatewayWay::dhcp);
     dhcp_->on_datagram(datagram, now);

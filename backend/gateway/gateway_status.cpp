@@ -16,14 +16,10 @@ std::string with_port(const IpAddress& address, std::uint16_t port) {
 }
 
 Json to_json(const Flow& flow, const GuestDirectory& directory) {
-  Json row{{"transport", flow.transport},
-           {"guest", with_port(flow.guest, flow.guest_port)},
-           {"host", flow.host},
-           {"target", with_port(flow.target, flow.target_port)},
-           {"state", flow.state},
-           {"bytes_out", flow.bytes_out},
-           {"bytes_in", flow.bytes_in},
-           {"forward", flow.forward}};
+  Json row{{"transport", flow.transport}, {"guest", with_port(flow.guest, flow.guest_port)},
+           {"host", flow.host},           {"target", with_port(flow.target, flow.target_port)},
+           {"state", flow.state},         {"bytes_out", flow.bytes_out},
+           {"bytes_in", flow.bytes_in},   {"forward", flow.forward}};
   row["name"] = directory.name_of(flow.guest).value_or("");
   return row;
 }

@@ -87,8 +87,8 @@ Result<void> prepare_process() {
   }
   fill_standard_descriptors();
   if (::syscall(SYS_close_range, kControlDescriptor + 1, ~0U, 0) != 0) {
-    return Error{errno, fmt::format("cannot close inherited descriptors: {}",
-                                    std::strerror(errno))};
+    return Error{errno,
+                 fmt::format("cannot close inherited descriptors: {}", std::strerror(errno))};
   }
   set_limits();
   if (Result<void> dropped = drop_capabilities(); !dropped) return dropped;
