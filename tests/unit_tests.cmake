@@ -41,6 +41,8 @@ add_executable(lanyard_tests
   switch/frame/mac_address_test.cpp
   switch/frame/offload_test.cpp
   switch/frame/virtio_header_test.cpp
+  switch/network/config_file_test.cpp
+  switch/network/config_round_trip_test.cpp
   switch/runtime/backend_test.cpp
   switch/runtime/event_loop_test.cpp
   switch/runtime/lane_test.cpp

@@ -57,6 +57,21 @@ std::string_view kind_text(NetworkKind kind) {
   return kKinds[static_cast<std::size_t>(kind)];
 }
 
+void ConfigReport::take_over(const ConfigReport& later) {
+  const std::vector<Item> before = items_;
+  for (const Item& item : later.items_) {
+    // Element by element of lists, value by value elsewhere.
+    const bool known = std::any_of(before.begin(), before.end(), [&](const Item& other) {
+      const std::size_t shared = std::min(other.path.size(), item.path.size());
+      return !other.at_key && shared > 2 &&
+             std::equal(other.path.begin(),
+                        other.path.begin() + static_cast<std::ptrdiff_t>(shared),
+                        item.path.begin());
+    });
+    if (!known) items_.push_back(item);
+  }
+}
+
 std::string config_message(const ConfigReport::Item& item) {
   std::string where;
   for (const std::string& part : item.path) {

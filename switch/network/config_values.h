@@ -54,6 +54,10 @@ class ConfigReport {
   void add(std::string text) { items_.push_back({path_, false, std::move(text)}); }
   void add_key(std::string text) { items_.push_back({path_, true, std::move(text)}); }
   const std::vector<Item>& items() const { return items_; }
+  const ConfigPath& path() const { return path_; }
+
+  // Takes the later complaints over, without those about a part that has one already.
+  void take_over(const ConfigReport& later);
 
  private:
   ConfigPath path_;
@@ -182,7 +186,11 @@ void decode(T& to, const Json& from, ConfigReport& report) {
 template <typename T>
 void decode(std::optional<T>& to, const Json& from, ConfigReport& report) {
   to.reset();
-  if (!is_none<T>(from)) decode(to.emplace(), from, report);
+  if (is_none<T>(from)) return;
+  const std::size_t problems = report.items().size();
+  decode(to.emplace(), from, report);
+  // What cannot be read is as if it were not there, or it would be complained about twice.
+  if (!ConfigStruct<T> && report.items().size() != problems) to.reset();
 }
 
 // A single value stands for a list of one.

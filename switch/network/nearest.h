@@ -33,7 +33,7 @@ std::string_view nearest(std::string_view word, const Candidates& candidates) {
   constexpr std::size_t kLongestWord = 64;
   std::string_view best;
   if (word.empty() || word.size() > kLongestWord) return best;
-  std::size_t least = std::max<std::size_t>(word.size() / 3, 1) + 1;
+  std::size_t least = word.size() <= 3 ? 2 : std::max<std::size_t>(word.size() / 3, 2) + 1;
   for (const std::string_view candidate : candidates) {
     // What was written too short or too long counts less than other letters do.
     const bool inside =

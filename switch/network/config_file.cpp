@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+//
+// TOML becomes a JSON tree with the place of every key and value beside it; everything else is the
+// same for files and for gateways.
+#include "switch/network/config_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+
+#include "switch/base/fd.h"
+#include "switch/network/config_defaults.h"
+#include "switch/network/config_file_toml.h"
+
+namespace lanyard {
+namespace {
+
+struct Place {
+  unsigned line = 0;
+  unsigned column = 0;
+};
+
+struct Places {
+  std::map<ConfigPath, Place> keys;
+  std::map<ConfigPath, Place> values;
+};
+
+Place place_of(const toml::source_region& source) {
+  return {source.begin.line, source.begin.column};
+}
+
+// Tables nest five deep in what we read; deeper ones only serve to exhaust the stack.
+constexpr std::size_t kDepthMax = 8;
+constexpr std::size_t kDotsMax = 16;
+
+Json tree_of(const toml::node& node, ConfigPath& path, Places& places);
+
+Json tree_of_table(const toml::table& table, ConfigPath& path, Places& places) {
+  Json object = Json::object();
+  for (const auto& [key, value] : table) {
+    path.emplace_back(key.str());
+    places.keys[path] = place_of(key.source());
+    object[std::string(key.str())] = tree_of(value, path, places);
+    path.pop_back();
+  }
+  return object;
+}
+
+Json tree_of_array(const toml::array& array, ConfigPath& path, Places& places) {
+  Json list = Json::array();
+  for (const toml::node& element : array) {
+    path.push_back(std::to_string(list.size()));
+    list.push_back(tree_of(element, path, places));
+    path.pop_back();
+  }
+  return list;
+}
+
+// Dates and what lies too deep become null, which no key takes; floats keep their type, so that
+// they can be named in the complaint.
+Json tree_of(const toml::node& node, ConfigPath& path, Places& places) {
+  places.values[path] = place_of(node.source());
+  if (path.size() > kDepthMax) return nullptr;
+  if (const auto* table = node.as_table()) return tree_of_table(*table, path, places);
+  if (const auto* array = node.as_array()) return tree_of_array(*array, path, places);
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_integer()) return number->get();
+  if (const auto* number = node.as_floating_point()) return number->get();
+  if (const auto* boolean = node.as_boolean()) return boolean->get();
+  return nullptr;
+}
+
+// Whether a line has more dots outside of quotes than any key needs. The parser makes a table for
+// each and takes them down recursively.
+bool has_endless_key(std::string_view text) {
+  std::size_t dots = 0;
+  char quote = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      dots = 0;
+      quote = 0;
+    } else if (quote != 0) {
+      if (c == '\\' && quote == '"') ++i;
+      if (c == quote) quote = 0;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '.' && ++dots > kDotsMax) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// The place of the nearest part that the file has.
+Place place_of(const ConfigReport::Item& item, const Places& places) {
+  ConfigPath path = item.path;
+  if (item.at_key) {
+    if (const auto at = places.keys.find(path); at != places.keys.end()) return at->second;
+  }
+  while (!path.empty()) {
+    if (const auto at = places.values.find(path); at != places.values.end() && at->second.line) {
+      return at->second;
+    }
+    path.pop_back();
+  }
+  return {1, 1};
+}
+
+ConfigOutcome whole_file_problem(const std::string& file, std::string text) {
+  ConfigOutcome outcome;
+  outcome.problems.push_back({file, 0, 0, std::move(text)});
+  return outcome;
+}
+
+Result<std::string> read_whole(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!file) return Error{errno, std::strerror(errno)};
+  std::string text;
+  std::array<char, 16384> piece{};
+  while (text.size() <= kConfigSizeMax) {
+    const ssize_t got = ::read(file.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Error{errno, std::strerror(errno)};
+    if (got == 0) break;
+    text.append(piece.data(), static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string ConfigProblem::message() const {
+  return line == 0 ? fmt::format("{}: {}", file, text)
+                   : fmt::format("{}:{}:{}: {}", file, line, column, text);
+}
+
+Configuration default_configuration(bool privileged) {
+  Json tree = {{"network", {{"nat", {{"kind", "nat"}}}}}};
+  if (privileged) tree["network"]["host-only"] = {{"kind", "host-only"}};
+  ConfigReport nothing;
+  return decode_configuration(tree, nothing);
+}
+
+ConfigOutcome parse_config(std::string_view text, const std::string& file) {
+  if (text.size() > kConfigSizeMax) {
+    return whole_file_problem(file, fmt::format("the file is larger than {} bytes; is it the right "
+                                                "one?",
+                                                kConfigSizeMax));
+  }
+  if (has_endless_key(text)) {
+    return whole_file_problem(
+        file, fmt::format("a line has more than {} dots outside of quotes; texts stand in quotes",
+                          kDotsMax));
+  }
+  const toml::parse_result parsed = toml::parse(text);
+  if (!parsed) {
+    const Place place = place_of(parsed.error().source());
+    ConfigOutcome outcome;
+    outcome.problems.push_back(
+        {file, place.line, place.column, printable(parsed.error().description())});
+    return outcome;
+  }
+  Places places;
+  ConfigPath path;
+  ConfigReport report;
+  ConfigOutcome outcome;
+  outcome.configuration = decode_configuration(tree_of_table(parsed.table(), path, places), report);
+  for (const ConfigReport::Item& item : report.items()) {
+    const Place place = place_of(item, places);
+    outcome.problems.push_back({file, place.line, place.column, config_message(item)});
+  }
+  std::stable_sort(outcome.problems.begin(), outcome.problems.end(),
+                   [](const ConfigProblem& a, const ConfigProblem& b) {
+                     return std::pair(a.line, a.column) < std::pair(b.line, b.column);
+                   });
+  return outcome;
+}
+
+ConfigOutcome read_config_file(const std::string& path) {
+  auto text = read_whole(path);
+  if (text) return parse_config(text.value(), path);
+  return whole_file_problem(
+      path, fmt::format("cannot be read: {}{}", text.error().text,
+                        text.error().code == ENOENT
+                            ? "; `lanyard dump` prints one to begin with, see lanyard.toml(5)"
+                            : ""));
+}
+
+}  // namespace lanyard
