@@ -22,6 +22,7 @@
 
 #include "backend/burst_guess.h"
 #include "switch/base/text.h"
+#include "switch/frame/fixed_mac.h"
 #include "switch/frame/frame_pool.h"
 #include "switch/runtime/backend.h"
 
@@ -106,19 +107,6 @@ class TapEndpoint final : public Endpoint {
   FrameRef empty_;
 };
 
-// Locally administered, unicast, the same for the same name on the same machine. FNV-1a, 64 bits.
-MacAddress address_for(const std::string& name) {
-  std::string seed = name;
-  const UniqueFd file(::open("/etc/machine-id", O_RDONLY | O_CLOEXEC));
-  std::array<char, 64> id{};
-  const ssize_t count = file ? ::read(file.get(), id.data(), id.size()) : -1;
-  if (count > 0) seed.append(id.data(), static_cast<std::size_t>(count));
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : seed) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  constexpr std::uint64_t kPrefix = 0x020000000000;
-  return MacAddress::from_number(kPrefix | (hash & 0xffffffffff));
-}
-
 void set_address(const ifreq& interface, MacAddress mac, Log& log) {
   const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = interface;
@@ -182,7 +170,7 @@ Result<OpenTap> attach(const std::string& name, Log& log) {
     made = ::ioctl(fd.get(), TUNSETIFF, &request);
   }
   if (made != 0) return cannot_open(name, errno);
-  if (!existed) set_address(request, address_for(request.ifr_name), log);
+  if (!existed) set_address(request, fixed_mac(request.ifr_name), log);
   report_if_down(request, log);
   return OpenTap{std::move(fd), request.ifr_name};
 }

@@ -12,7 +12,7 @@ if(LANYARD_SANITIZE)
 else()
   add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection
                       $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
-  add_link_options(LINKER:-z,relro,-z,now)
+  add_link_options(LINKER:-z,relro,-z,now LINKER:--as-needed)
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
   add_compile_definitions(_GLIBCXX_ASSERTIONS)

@@ -41,6 +41,13 @@ add_executable(lanyard_tests
   switch/frame/mac_address_test.cpp
   switch/frame/offload_test.cpp
   switch/frame/virtio_header_test.cpp
+  switch/host/doctor_test.cpp
+  switch/host/forwarding_test.cpp
+  switch/host/host_interface_test.cpp
+  switch/host/netlink_message_test.cpp
+  switch/host/overlap_test.cpp
+  switch/host/routing_test.cpp
+  switch/host/ruleset_test.cpp
   switch/network/config_file_test.cpp
   switch/network/config_round_trip_test.cpp
   switch/runtime/backend_test.cpp

@@ -7,6 +7,9 @@
 // it runs programs and waits for them, so not the data thread.
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -31,6 +34,9 @@ struct DoctorContext {
   std::vector<HostRange> ranges;        // of the host
   bool privileged = false;              // CAP_NET_ADMIN is there
   std::string user;                     // for the lines to paste
+  std::vector<gid_t> groups;            // of this process
+  std::uint64_t descriptors_max = 0;    // RLIMIT_NOFILE that it may have
+  std::string libslirp_version;         // empty: not there
   // Standard output and error of a program, nullopt when it is not there or takes too long.
   std::function<std::optional<std::string>(const std::vector<std::string>& command)> run;
   std::function<bool(const std::string& path)> answers;  // whether a daemon listens there

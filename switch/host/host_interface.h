@@ -20,6 +20,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,18 +55,24 @@ class HostInterface {
   Result<void> set_up();
 
   const std::string& name() const { return config_.name; }
+
+  // At the start of a daemon: clears away the interfaces of ours that no process has attached.
+  static void clean_up(Log& log);
+
   // Lines for the administrator that prepare the interface for a user without rights.
   static std::string preparation(const HostInterfaceConfig& config, std::string_view user);
 
  private:
   HostInterface(const NetworkConfig& network, Netlink netlink, Log& log);
 
-  Result<void> clear_leftovers(const LinkInfo& link, const InterfaceAlias& alias);
+  Result<void> look_at_what_is_there();
   Result<void> make_for_owner();
-  Result<void> bring_to(LinkInfo& link);
-  Result<void> add_missing_address(const IpAddress& address, unsigned length);
+  Result<void> bring_mtu(const LinkInfo& link);
+  Result<void> bring_addresses();
+  Result<void> bring_address(const std::vector<AddressInfo>& there, const IpAddress& address,
+                             unsigned length);
   Result<void> note(std::string done);
-  void undo(int index, const InterfaceAlias& alias, bool quiet);
+  Result<void> write_alias();
   Error explain(const Error& error, std::string_view what) const;
 
   HostInterfaceConfig config_;
@@ -73,8 +80,8 @@ class HostInterface {
   Log& log_;
   InterfaceAlias alias_;
   int index_ = 0;
-  bool prepared_ = false;  // was there before us
-  bool has_alias_ = false;
+  bool prepared_ = false;   // was there before us
+  bool has_alias_ = false;  // ours is written, or is about to be
 };
 
 }  // namespace lanyard

@@ -12,42 +12,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "switch/base/result.h"
-#include "switch/frame/mac_address.h"
-#include "switch/network/ip_address.h"
+#include "switch/host/netlink_message.h"
 
 namespace lanyard {
-
-struct LinkInfo {
-  int index = 0;
-  std::string name;
-  std::string alias;
-  std::string kind;  // "tun", "bridge", "veth"; empty for hardware
-  MacAddress mac;
-  std::uint32_t mtu = 0;
-  bool up = false;
-  bool carrier = false;  // of a TAP: a process has it attached
-};
-
-struct AddressInfo {
-  int interface_index = 0;
-  IpAddress address;
-  unsigned length = 0;
-};
-
-struct RouteInfo {
-  IpAddress destination;  // the unspecified address with length 0: default
-  unsigned length = 0;
-  int interface_index = 0;  // 0: none, or several
-  std::uint32_t table = 0;
-  std::uint8_t type = 0;      // RTN_UNICAST, ...
-  std::uint8_t protocol = 0;  // RTPROT_KERNEL: follows from an address
-};
 
 class Netlink {
  public:

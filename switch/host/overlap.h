@@ -30,10 +30,10 @@ struct HostRange {
 // Addresses of all interfaces, and the routes of all tables that lead somewhere.
 Result<std::vector<HostRange>> read_host_ranges();
 
-// Each conflict as a sentence: "192.168.56.0/24 overlaps route 192.168.48.0/20 dev vboxnet0".
-// `own` is the interface that is about to get it, `none` when empty.
+// Each conflict as a sentence: "192.168.56.0/24 overlaps route 192.168.48.0/20 dev vboxnet0". The
+// network's own interface does not count, nor do those whose alias names the process `pid`.
 std::vector<std::string> overlaps(const NetworkConfig& network,
-                                  const std::vector<HostRange>& ranges);
+                                  const std::vector<HostRange>& ranges, long pid);
 
 // EEXIST with the first conflict and what to do.
 Result<void> check_overlap(const NetworkConfig& network);

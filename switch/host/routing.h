@@ -26,6 +26,7 @@
 #include "switch/base/log.h"
 #include "switch/base/result.h"
 #include "switch/host/forwarding.h"
+#include "switch/host/nft.h"
 #include "switch/network/network_config.h"
 
 namespace lanyard {
@@ -45,9 +46,10 @@ class Routing {
   static void clean_up(const std::string& state_directory, Log& log);
 
  private:
-  Routing(std::string network, Log& log) : network_(std::move(network)), log_(log) {}
+  Routing(std::string network, Nft nft, Log& log);
 
   std::string network_;
+  Nft nft_;
   Log& log_;
   std::unique_ptr<Forwarding> forwarding_;
   bool has_rules_ = false;
