@@ -52,8 +52,10 @@ class LeaseFile final : public LeaseStore {
   void replace(std::span<const Lease> leases) override;
 
  private:
-  void append(std::string_view line);
-  void compact();
+  void read(std::string_view content);
+  void apply(LeaseChange change);
+  void append(std::string line);
+  bool write_anew();
   void set_aside(std::string_view why);
   void report(std::string_view what);
 
@@ -62,7 +64,8 @@ class LeaseFile final : public LeaseStore {
   std::map<Ipv4Address, Lease> leases_;  // what the file says
   std::size_t lines_ = 0;
   UniqueFd file_;
-  bool reported_ = false;  // that it cannot be written
+  bool incomplete_ = false;  // a line could not be written: the file has to be written anew
+  bool reported_ = false;    // that it cannot be written
 };
 
 }  // namespace lanyard

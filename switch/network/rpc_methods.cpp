@@ -171,6 +171,7 @@ constexpr std::array kEventKinds{
     RpcEventKind{"station.moved", "an address turned up behind another port"},
     RpcEventKind{"lease.granted", "an address was handed out or renewed"},
     RpcEventKind{"lease.ended", "an address was given back, declined or has expired"},
+    RpcEventKind{"lease.refused", "a guest asked for an address and none was left"},
     RpcEventKind{"forward.changed", "a forward was added, removed or has failed"},
     RpcEventKind{"gateway.started", "a gateway serves its network"},
     RpcEventKind{"gateway.ended", "a gateway has ended; another one is being started"},
