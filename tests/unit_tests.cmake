@@ -16,6 +16,7 @@ add_executable(lanyard_tests
   backend/gateway/resolver_list_test.cpp
   backend/gateway/router_advertiser_test.cpp
   backend/gateway_test.cpp
+  backend/gateway/dhcp_server_test.cpp
   backend/gateway/nat_test.cpp
   switch/base/fd_test.cpp
   switch/base/identity_test.cpp
