@@ -8,6 +8,7 @@ add_executable(lanyard_tests
   backend/gateway/address_responder_test.cpp
   backend/gateway/dns_forwarder_test.cpp
   backend/gateway/dns_message_test.cpp
+  backend/gateway/dns_service_test.cpp
   backend/gateway/dns_zone_test.cpp
   backend/gateway/frame_channel_test.cpp
   backend/gateway/guest_side_test.cpp
