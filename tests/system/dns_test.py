@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""Names for guests through the gateway process, with dnsmasq as the host's resolver."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scapy.layers.dns import DNS, DNSQR
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from support.gateway_process import NAT, GatewayProcess
+from support.waiting import wait_until
+
+GUEST = "52:54:00:12:34:56"
+ROUTER = "52:55:0a:00:02:02"
+MANY = 400
+
+pytestmark = pytest.mark.skipif(not shutil.which("dnsmasq"), reason="not installed: dnsmasq")
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.fixture
+def dnsmasq(tmp_path: Path) -> Iterator[str]:
+    """ADDRESS#PORT of a resolver that knows www.example.org and the large many.example.org."""
+    port = free_port()
+    hosts = tmp_path / "hosts"
+    lines = [f"203.0.{i // 250}.{i % 250 + 1} many.example.org" for i in range(MANY)]
+    hosts.write_text("\n".join(["203.0.113.5 www.example.org", *lines, ""]))
+    process = subprocess.Popen(
+        ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+         f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", "--user=",
+         "--group=", f"--pid-file={tmp_path}/dnsmasq.pid", f"--addn-hosts={hosts}",
+         "--local=/example.org/"],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until("dnsmasq listens", lambda: _connects(port))
+        yield f"127.0.0.1#{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _connects(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+    with GatewayProcess(tmp_path) as process:
+        yield process
+
+
+def configure(gateway: GatewayProcess, **dns: Any) -> None:
+    gateway.configure(NAT | {"dns": {"enabled": True} | dns})
+
+
+def ask(gateway: GatewayProcess, name: str, number: int = 1) -> DNS:
+    query = DNS(id=number, rd=1, qd=DNSQR(qname=name))
+    gateway.send(
+        Ether(src=GUEST, dst=ROUTER)
+        / IP(src="10.0.2.15", dst="10.0.2.3")
+        / UDP(sport=40000, dport=53)
+        / query
+    )
+    return gateway.until(lambda p: DNS in p and p[DNS].id == number)[DNS]
+
+
+def dns_status(gateway: GatewayProcess) -> dict[str, Any]:
+    status: dict[str, Any] = gateway.ask("status")["dns"]
+    return status
+
+
+def test_a_real_resolver_answers(gateway: GatewayProcess, dnsmasq: str) -> None:
+    configure(gateway, upstream=[dnsmasq])
+    assert ask(gateway, "www.example.org").an[0].rdata == "203.0.113.5"
+    assert ask(gateway, "nobody.example.org", 2).rcode == 3
+    assert ask(gateway, "nobody.lab", 3).rcode == 3
+
+
+def test_a_dead_resolver_is_passed_over(gateway: GatewayProcess, dnsmasq: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        configure(gateway, upstream=[f"127.0.0.1#{silent.getsockname()[1]}", dnsmasq])
+        for number in (1, 2):
+            assert ask(gateway, "www.example.org", number).ancount == 1
+        begin = time.monotonic()
+        assert ask(gateway, "www.example.org", 3).ancount == 1
+        assert time.monotonic() - begin < 0.9, "it is known to be dead now"
+    assert [r["answers"] for r in dns_status(gateway)["resolvers"]] == [False, True]
+
+
+@pytest.mark.skipif(not shutil.which("dig"), reason="not installed: dig")
+def test_large_answers_come_by_tcp(gateway: GatewayProcess, dnsmasq: str) -> None:
+    configure(gateway, upstream=[dnsmasq])
+    assert ask(gateway, "many.example.org").tc == 1
+    port = dns_status(gateway)["tcp_port"]
+    found = subprocess.run(
+        ["dig", "+tcp", "+short", "@127.0.0.1", "-p", str(port), "many.example.org"],
+        capture_output=True, text=True, timeout=20, check=True,
+    )  # fmt: skip
+    assert len(found.stdout.split()) == MANY
+
+
+def test_resolv_conf_is_followed(gateway: GatewayProcess, tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 127.0.0.77\n")
+    configure(gateway, resolv_conf=str(path))
+    assert dns_status(gateway)["resolvers"][0]["address"] == "127.0.0.77"
+    new = tmp_path / "new"
+    new.write_text("nameserver 127.0.0.78\n")
+    os.replace(new, path)
+    assert ask(gateway, "www.example.org").rcode == 2
+    assert [r["address"] for r in dns_status(gateway)["resolvers"]] == ["127.0.0.78"]
+    path.unlink()
+    assert ask(gateway, "www.example.org", 2).rcode == 2
+    assert "No such file" in dns_status(gateway)["problem"]
