@@ -14,6 +14,7 @@ add_executable(lanyard_tests
   backend/gateway/guest_side_test.cpp
   backend/gateway/neighbour_table_test.cpp
   backend/gateway/packet_test.cpp
+  backend/gateway/ping_relay_test.cpp
   backend/gateway/resolver_list_test.cpp
   backend/gateway/router_advertiser_test.cpp
   backend/gateway_test.cpp

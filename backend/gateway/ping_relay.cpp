@@ -193,7 +193,7 @@ PingRelay::Session* PingRelay::session_for(const Packet& packet, std::uint16_t i
     found->second->mac = packet.source;
     return found->second.get();
   }
-  make_room(packet.from);
+  make_room(packet.source);
   Result<UniqueFd> fd = open_socket(packet.kind == Packet::Kind::ipv4);
   if (!fd) {
     const int code = fd.error().code;
@@ -211,8 +211,9 @@ PingRelay::Session* PingRelay::session_for(const Packet& packet, std::uint16_t i
   return sessions_.emplace(key, std::move(session)).first->second.get();
 }
 
-// The oldest of the guest goes when it has its share, the oldest of all when everybody has.
-void PingRelay::make_room(const IpAddress& guest) {
+// The oldest of the guest goes when it has its share, the oldest of all when everybody has. A guest
+// is its hardware address here: IP addresses it can invent.
+void PingRelay::make_room(MacAddress guest) {
   auto oldest = sessions_.end();
   auto oldest_of_guest = sessions_.end();
   std::size_t of_guest = 0;
@@ -221,7 +222,7 @@ void PingRelay::make_room(const IpAddress& guest) {
       return than == sessions_.end() || at->second->used < than->second->used;
     };
     if (older(oldest)) oldest = at;
-    if (at->first.first != guest) continue;
+    if (at->second->mac != guest) continue;
     ++of_guest;
     if (older(oldest_of_guest)) oldest_of_guest = at;
   }

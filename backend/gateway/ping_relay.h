@@ -86,7 +86,7 @@ class PingRelay {
 
   Session* session_for(const Packet& packet, std::uint16_t identifier);
   Result<UniqueFd> open_socket(bool v4) const;
-  void make_room(const IpAddress& guest);
+  void make_room(MacAddress guest);
   void send(Session& session, const Packet& packet, const IcmpView& icmp);
   void on_events(const Key& key, std::uint32_t events);
   bool read_reply(Session& session);

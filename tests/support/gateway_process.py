@@ -15,6 +15,7 @@ from typing import Any
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
+from support.netns import NetNamespace
 from support.waiting import readable
 
 HEADER = bytes(12)
@@ -38,7 +39,7 @@ class GatewayError(Exception):
 
 
 class GatewayProcess:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, netns: NetNamespace | None = None) -> None:
         self.directory = directory
         self.events: list[dict[str, Any]] = []
         self.log: list[dict[str, Any]] = []
@@ -57,8 +58,9 @@ class GatewayProcess:
             os.dup2(high[1], 4)
 
         program = Path(os.environ["LANYARD_BIN"]) / "lanyard-gateway"
+        inside = ["ip", "netns", "exec", netns.name] if netns else []
         self.process = subprocess.Popen(
-            [str(program), "test"], preexec_fn=place, pass_fds=(3, 4), stderr=subprocess.PIPE
+            [*inside, str(program), "test"], preexec_fn=place, pass_fds=(3, 4), stderr=subprocess.PIPE
         )
         for fd in high:
             os.close(fd)
