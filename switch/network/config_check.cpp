@@ -216,9 +216,9 @@ class NetworkCheck {
     for (std::size_t i = 0; i < n_.sockets.size(); ++i) {
       const SocketConfig& socket = n_.sockets[i];
       const Step element(r_, std::to_string(i));
-      if (!socket.path.starts_with('/') || socket.path.size() > kSocketPathMax) {
+      if (!socket.path.starts_with('/') || socket.path.size() > kPlugPathMax) {
         at("path", "\"{}\" is neither a name nor an absolute path of at most {} bytes",
-           printable(socket.path), kSocketPathMax);
+           printable(socket.path), kPlugPathMax);
       }
       const auto mode = parse_mode(socket.mode);
       if (!mode || *mode > 0777) {

@@ -14,7 +14,7 @@ namespace lanyard {
 constexpr std::size_t kInterfaceNameMax = 15;  // IFNAMSIZ - 1
 constexpr std::size_t kNetworkNameMax = 32;
 // sockaddr_un holds 107 bytes, and clients bind names like ".12345-00001" in the directory.
-constexpr std::size_t kSocketPathMax = 90;
+constexpr std::size_t kPlugPathMax = 90;
 constexpr std::uint16_t kPortsMax = 4096;
 constexpr std::size_t kDhcpOptionMax = 255;
 
