@@ -31,12 +31,16 @@ add_executable(lanyard_tests
   switch/bridge/drop_test.cpp
   switch/bridge/forward_test.cpp
   switch/bridge/frame_queue_test.cpp
+  switch/bridge/link_test.cpp
   switch/bridge/mac_table_test.cpp
   switch/bridge/model_test.cpp
   switch/bridge/port_set_test.cpp
   switch/bridge/port_test.cpp
   switch/bridge/switch_test.cpp
   switch/bridge/vlan_table_test.cpp
+  switch/control/rpc_params_test.cpp
+  switch/control/rpc_server_test.cpp
+  switch/daemon/reload_plan_test.cpp
   switch/frame/ethernet_test.cpp
   switch/frame/frame_pool_test.cpp
   switch/frame/frame_test.cpp

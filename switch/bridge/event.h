@@ -23,6 +23,7 @@ struct Event {
     port_described,
     endpoint_added,
     endpoint_removed,
+    link_changed,  // an operator pulled or plugged in the cable of a port
   };
 
   Kind kind = Kind::mac_learned;

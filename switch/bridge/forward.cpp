@@ -13,6 +13,10 @@ constexpr std::size_t kCachedStations = 4096;
 
 void Switch::forward(Port& in, FrameBatch& batch) {
   in.counters.received += batch.size();
+  if (!in.link_up) {
+    in.counters.drops.count(Drop::link_admin_down, batch.size());
+    return batch.clear();
+  }
   if (hub_) return forward_hub(in, batch);
   if (macs_.size() > kCachedStations) prefetch_stations(in.id(), batch);
   for (FrameRef& frame : batch) {

@@ -49,6 +49,11 @@ void Plug::transmit(std::span<Outgoing> frames) {
   }
 }
 
+void Plug::discard_queue(Drop why) {
+  port_.counters.drops.count(why, queue_.frames());
+  queue_.clear();
+}
+
 bool Plug::drain(FramePool& pool) {
   // Bounded, so that one plug with a long queue does not hold up the turn.
   for (int rounds = 0; rounds < 8 && !queue_.empty(); ++rounds) {

@@ -74,6 +74,8 @@ class Plug {
 
   bool has_backlog() const { return !queue_.empty(); }
   FrameQueue& queue() { return queue_; }
+  // Drops what is queued, for this reason.
+  void discard_queue(Drop why);
 
   // Set by the lane once it waits for the endpoint to become writable.
   bool waiting_writable = false;
@@ -98,6 +100,7 @@ class Port {
 
   PortId id() const { return id_; }
   bool active() const { return !plugs_.empty(); }
+  bool carries() const { return active() && link_up; }
 
   // Newest first, as the console lists them.
   const std::vector<std::unique_ptr<Plug>>& plugs() const { return plugs_; }
@@ -107,6 +110,8 @@ class Port {
 
   // What the user said.
   bool allocatable = true;  // may be given to a client that names no port
+  bool reserved = false;    // for a part of the daemon, not for clients
+  bool link_up = true;      // false: its cable is pulled; change it with Switch::set_link
   bool pass_tags = false;   // tags of VLANs it is not in are payload, not a reason to drop
   uid_t user_allowed = kNoUser;
   gid_t group_allowed = kNoGroup;

@@ -55,7 +55,9 @@ std::optional<PortId> Switch::first_free(const PlugRequest& request) const {
   for (PortId id = std::max<PortId>(request.range_first, 1); id <= last; ++id) {
     const Port* const port = ports_[id].get();
     if (port == nullptr) return id;
-    if (!port->active() && port->allocatable && may_use(*port, request.traits.identity)) return id;
+    if (!port->active() && port->allocatable && !port->reserved &&
+        may_use(*port, request.traits.identity))
+      return id;
   }
   return std::nullopt;
 }
@@ -80,6 +82,9 @@ Result<Port*> Switch::port_for(const PlugRequest& request) {
     return Error{EADDRINUSE, fmt::format("port {} is in use by user {}", id,
                                          static_cast<std::int32_t>(wanted->current_user))};
   }
+  if (wanted->reserved && who.uid != kNoUser) {
+    return Error{EACCES, fmt::format("port {} is kept for a part of the daemon", id)};
+  }
   if (!wanted->active() && !may_use(*wanted, who)) {
     return Error{EACCES, fmt::format("port {} is reserved (port/setuser, port/setgroup) and not "
                                      "for user {}",
@@ -93,10 +98,7 @@ Plug& Switch::plug(Port& port, std::unique_ptr<Endpoint> endpoint, Plug::Traits 
   if (first) port.current_user = traits.identity.uid;
   Plug& plug = port.add_plug(
       std::make_unique<Plug>(port, std::move(endpoint), std::move(traits), port.queue_bytes_max));
-  if (first) {
-    vlans_.set_active(port.id(), true);
-    active_.insert(std::lower_bound(active_.begin(), active_.end(), port.id()), port.id());
-  }
+  if (first && port.link_up) set_carrying(port, true);
   Event event;
   event.port = port.id();
   event.endpoint_id = plug.traits().id;
@@ -120,16 +122,46 @@ void Switch::unplug(Plug& gone) {
   event.kind = Event::Kind::endpoint_removed;
   events_.on_event(event);
   if (port.active()) return;
-  vlans_.set_active(port.id(), false);
-  std::erase(active_, port.id());
+  set_carrying(port, false);
   port.current_user = kNoUser;
-  port.counters.drops.count(Drop::unplugged, port.pending.size());
-  port.counters.offered += port.pending.size();
-  pending_frames_ -= port.pending.size();
-  port.pending.clear();
+  discard_pending(port, Drop::unplugged);
   event.kind = Event::Kind::port_emptied;
   events_.on_event(event);
   flush_macs_of(port.id());
+}
+
+// Whether frames may go out by the port.
+void Switch::set_carrying(const Port& port, bool carrying) {
+  vlans_.set_active(port.id(), carrying);
+  std::erase(active_, port.id());
+  if (!carrying) return;
+  active_.insert(std::lower_bound(active_.begin(), active_.end(), port.id()), port.id());
+}
+
+void Switch::discard_pending(Port& port, Drop why) {
+  port.counters.drops.count(why, port.pending.size());
+  port.counters.offered += port.pending.size();
+  pending_frames_ -= port.pending.size();
+  port.pending.clear();
+}
+
+Result<void> Switch::set_link(PortId id, bool up) {
+  if (id > ports_max_) return bad_port(id, ports_max_);
+  if (ports_[id] == nullptr) return no_port(id);
+  Port& port = *ports_[id];
+  if (port.link_up == up) return {};
+  port.link_up = up;
+  set_carrying(port, port.carries());
+  if (!up) {
+    discard_pending(port, Drop::cable_pulled);
+    for (const auto& plug : port.plugs()) plug->discard_queue(Drop::cable_pulled);
+    flush_macs_of(id);
+  }
+  Event event;
+  event.kind = Event::Kind::link_changed;
+  event.port = id;
+  events_.on_event(event);
+  return {};
 }
 
 Result<Port*> Switch::create_port(std::optional<PortId> id) {
@@ -246,6 +278,8 @@ SwitchState Switch::state() const {
     saved.id = port.id();
     saved.native_vlan = vlans_.native(port.id());
     saved.allocatable = port.allocatable;
+    saved.reserved = port.reserved;
+    saved.link_up = port.link_up;
     saved.pass_tags = port.pass_tags;
     saved.user_allowed = port.user_allowed;
     saved.group_allowed = port.group_allowed;
@@ -275,6 +309,8 @@ Result<void> Switch::restore(const SwitchState& state) {
     if (!made) return made.error();
     Port& port = *made.value();
     port.allocatable = saved.allocatable;
+    port.reserved = saved.reserved;
+    port.link_up = saved.link_up;
     port.pass_tags = saved.pass_tags;
     port.user_allowed = saved.user_allowed;
     port.group_allowed = saved.group_allowed;

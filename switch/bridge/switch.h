@@ -89,6 +89,9 @@ class Switch {
 
   Result<Port*> create_port(std::optional<PortId> id);  // not allocatable; nullopt: first free
   Result<void> remove_port(PortId id);
+  // Pulls or plugs in the cable of a port, for all its plugs, now and later: a port whose link is
+  // down neither receives nor sends, and nobody is known to be behind it.
+  Result<void> set_link(PortId id, bool up);
   Port* port(PortId id) const { return id < ports_.size() ? ports_[id].get() : nullptr; }
   PortId ports_max() const { return ports_max_; }
   Result<void> set_ports_max(std::int64_t count);
@@ -136,6 +139,8 @@ class Switch {
   void flush_port(Port& port);
 
   Port& make_port(PortId id, bool allocatable);
+  void set_carrying(const Port& port, bool carrying);
+  void discard_pending(Port& port, Drop why);
   bool may_use(const Port& port, const Identity& who) const;
   std::optional<PortId> first_free(const PlugRequest& request) const;
 

@@ -19,6 +19,8 @@ struct PortConfiguration {
   VlanId native_vlan = 0;
   std::vector<VlanId> tagged_vlans;
   bool allocatable = true;
+  bool reserved = false;
+  bool link_up = true;
   bool pass_tags = false;
   uid_t user_allowed = static_cast<uid_t>(-1);
   gid_t group_allowed = static_cast<gid_t>(-1);

@@ -50,6 +50,16 @@ Result<void> passtags(CommandContext& context, Args& args, Reply&) {
   return {};
 }
 
+Result<void> setlink(CommandContext& context, Args& args, Reply&) {
+  const Result<std::int64_t> number = port_number(context, args);
+  if (!number) return number.error();
+  const std::string_view state = args.word().value_or("");
+  if (state != "up" && state != "down") {
+    return Error{EINVAL, fmt::format("the link is up or down, not '{}'", printable(state))};
+  }
+  return context.bridge.set_link(static_cast<PortId>(number.value()), state == "up");
+}
+
 Result<void> setqueue(CommandContext& context, Args& args, Reply&) {
   constexpr std::int64_t kBytesMax = std::int64_t{64} << 20;
   const Result<std::int64_t> number = port_number(context, args);
@@ -107,7 +117,7 @@ void explain_flood(const std::vector<VlanMember>& members, PortId in, std::strin
 void explain_hub(const Switch& bridge, PortId in, Reply& reply) {
   std::vector<VlanMember> everybody;
   bridge.for_each_port([&](const Port& port) {
-    if (port.active()) everybody.push_back({port.id(), false});
+    if (port.carries()) everybody.push_back({port.id(), false});
   });
   explain_flood(everybody, in, "repeated (hub)", reply);
 }
@@ -125,6 +135,11 @@ Result<void> explain(CommandContext& context, Args& args, Reply& reply) {
     tag = static_cast<VlanId>(given.value());
   }
   const PortId in = port.value()->id();
+  if (!port.value()->link_up) {
+    reply.line("dropped: {} ({})", name_of(Drop::link_admin_down),
+               sentence_of(Drop::link_admin_down));
+    return {};
+  }
   if (context.bridge.is_hub()) {
     explain_hub(context.bridge, in, reply);
     return {};
@@ -164,6 +179,7 @@ void add_lanyard_commands(CommandTable& table) {
   table.add({"port/balance", "[N]", "print that every frame is accounted for", kData, balance});
   table.add({"port/passtags", "N 0/1", "1=tags of VLANs the port is not in are payload", false,
              passtags});
+  table.add({"port/setlink", "N up|down", "pull or plug in the cable of the port", false, setlink});
   table.add(
       {"port/setqueue", "N BYTES", "set how much is queued for a slow receiver", false, setqueue});
   table.add({"port/plug", "KIND://TARGET", "plug in a backend, e.g. tap://tap1", false, plug});

@@ -56,7 +56,8 @@ std::optional<Line> line_of(const Event& event) {
                   fmt::format("{} -> \"{}\"", endpoint_text(event), printable(event.text))};
     case Kind::endpoint_added: return Line{category_at("port/ep/+"), endpoint_text(event)};
     case Kind::endpoint_removed: return Line{category_at("port/ep/-"), endpoint_text(event)};
-    case Kind::mac_moved: break;
+    case Kind::mac_moved:
+    case Kind::link_changed: break;
   }
   return std::nullopt;
 }

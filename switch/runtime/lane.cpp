@@ -35,7 +35,11 @@ void Lane::run() {
 }
 
 void Lane::turn() {
-  loop_.run_once(!ready_.empty() || switch_.has_pending());
+  loop_.run_once(has_work());
+  serve_ready();
+}
+
+void Lane::serve_ready() {
   switch_.set_time(loop_.now());
   serving_.swap(ready_);
   for (Cord* cord : serving_) {
@@ -168,6 +172,13 @@ void Lane::continue_sweep() {
   } else {
     sweep_slice_timer_ = loop_.after(kSweepPause, [this] { continue_sweep(); });
   }
+}
+
+void LaneGroup::turn(EventLoop& loop) {
+  const auto has_work = [](const Lane* lane) { return lane->has_work(); };
+  loop.run_once(std::any_of(lanes_.begin(), lanes_.end(), has_work));
+  // By index: a callback may add lanes.
+  for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i]->serve_ready();
 }
 
 void Lane::housekeeping() {

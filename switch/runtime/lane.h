@@ -22,6 +22,11 @@ class Lane final : public Patchbay {
   void turn();
   void run();  // until the loop is stopped
 
+  // The two halves of a turn, for several lanes that share a loop: whether the wait may sleep, and
+  // what follows it.
+  bool has_work() const { return !ready_.empty() || switch_.has_pending(); }
+  void serve_ready();
+
   Result<PortId> reserve(const PlugRequest& request) override;
   Result<Plug*> plug(PortId port, std::unique_ptr<Endpoint> endpoint, Plug::Traits traits,
                      Unplugged unplugged) override;
@@ -75,6 +80,18 @@ class Lane final : public Patchbay {
   EventLoop::Timer sweep_timer_;
   EventLoop::Timer sweep_slice_timer_;
   EventLoop::Timer housekeeping_timer_;
+};
+
+// Lanes that share one loop and thread: one wait, then each is served. Lanes come and go while the
+// group turns.
+class LaneGroup {
+ public:
+  void add(Lane& lane) { lanes_.push_back(&lane); }
+  void remove(Lane& lane) { std::erase(lanes_, &lane); }
+  void turn(EventLoop& loop);
+
+ private:
+  std::vector<Lane*> lanes_;
 };
 
 }  // namespace lanyard

@@ -57,7 +57,7 @@ void LineChannel::read_some() {
 
 void LineChannel::run_lines() {
   const std::shared_ptr<bool> alive = alive_;
-  while (unsent() < kHold && !finishing_) {
+  while (unsent() < kHold && !finishing_ && !held_) {
     const std::optional<LineReader::Line> line = reader_.next();
     if (!line) {
       if (input_ended_) close();
@@ -75,15 +75,35 @@ void LineChannel::run_lines() {
 
 bool LineChannel::send(std::string_view line) {
   if (!fd_ || finishing_) return false;
-  if (unsent() + line.size() + 1 > limits_.output_max) {
+  out_ += line;
+  return send_part("\n");
+}
+
+bool LineChannel::send_part(std::string_view part) {
+  if (!fd_ || finishing_) return false;
+  out_ += part;
+  if (unsent() > limits_.output_max) {
     close();
     return false;
   }
-  out_ += line;
-  out_ += '\n';
   const std::shared_ptr<bool> alive = alive_;
   flush();
   return *alive && fd_;
+}
+
+void LineChannel::hold(bool held) {
+  if (held_ == held || !fd_) return;
+  held_ = held;
+  if (!held) run_later();
+  update_interest();
+}
+
+void LineChannel::run_later() {
+  if (later_ || held_) return;
+  later_ = loop_->after(Duration{0}, [this] {
+    later_.reset();
+    run_lines();
+  });
 }
 
 void LineChannel::finish() {
@@ -106,12 +126,7 @@ void LineChannel::flush() {
     if (finishing_) return close();
     // Lines may wait that were not run while the peer did not read; not from here, where the caller
     // may be one of them.
-    if (reader_.buffered() != 0 && !later_) {
-      later_ = loop_->after(Duration{0}, [this] {
-        later_.reset();
-        run_lines();
-      });
-    }
+    if (reader_.buffered() != 0) run_later();
   } else if (written_ > limits_.output_max / 2) {
     out_.erase(0, written_);
     written_ = 0;
@@ -120,7 +135,8 @@ void LineChannel::flush() {
 }
 
 void LineChannel::update_interest() {
-  const std::uint32_t in = unsent() < kHold && !input_ended_ && !finishing_ ? 0U + EPOLLIN : 0U;
+  const std::uint32_t in =
+      unsent() < kHold && !input_ended_ && !finishing_ && !held_ ? 0U + EPOLLIN : 0U;
   const std::uint32_t out = unsent() != 0 ? 0U + EPOLLOUT : 0U;
   watch_.set_events(in | out);
 }

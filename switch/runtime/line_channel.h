@@ -44,6 +44,11 @@ class LineChannel {
   // Sends a line, without its newline. False when the channel is closed or has just been, for want
   // of room.
   bool send(std::string_view line);
+  // Sends a part of a line; the last part brings the newline itself.
+  bool send_part(std::string_view part);
+  // While held, no line is delivered and nothing is read; also from within the line callback. Let
+  // go, lines come from the loop's next round on.
+  void hold(bool held);
   // Ends the connection once what has been sent is written.
   void finish();
   bool is_closed() const { return !fd_; }
@@ -58,6 +63,7 @@ class LineChannel {
   void run_lines();
   void flush();
   void close();
+  void run_later();
   void update_interest();
 
   // Above this much unsent output no more input is taken.
@@ -73,6 +79,7 @@ class LineChannel {
   std::string out_;
   std::size_t written_ = 0;
   bool finishing_ = false;
+  bool held_ = false;
   bool input_ended_ = false;
   std::shared_ptr<bool> alive_;  // false once destroyed, for callbacks that end us
 };

@@ -17,6 +17,7 @@ ADDED_COMMANDS = (
     "port/drops",
     "port/balance",
     "port/passtags",
+    "port/setlink",
     "port/setqueue",
     "port/plug",
     "switch/explain",

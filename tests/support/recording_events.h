@@ -40,6 +40,7 @@ class RecordingEvents final : public EventSink {
         return fmt::format("port {} endpoint {} added", event.port, event.endpoint_id);
       case Kind::endpoint_removed:
         return fmt::format("port {} endpoint {} removed", event.port, event.endpoint_id);
+      case Kind::link_changed: return fmt::format("port {} link changed", event.port);
     }
     return "an event of no known kind";
   }

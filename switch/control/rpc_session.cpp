@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+#include "switch/control/rpc_session.h"
+
+#include "switch/base/text.h"
+#include "switch/control/rpc_handlers.h"
+#include "switch/control/rpc_params.h"
+#include "switch/control/rpc_server.h"
+
+namespace lanyard {
+namespace {
+
+constexpr Duration kReaderPause = std::chrono::milliseconds(2);
+// What one slice of a long answer may take.
+constexpr Duration kSlice = std::chrono::microseconds(300);
+
+}  // namespace
+
+Result<void> RpcSession::open(UniqueFd client) {
+  LineChannel::Callbacks callbacks;
+  callbacks.line = [this](std::string_view line) { on_line(line); };
+  callbacks.too_long = [this] {
+    respond(rpc_error_line(nullptr, {RpcCode::parse_error,
+                                     fmt::format("a line can have {} bytes at most", kLineMax)}));
+  };
+  callbacks.closed = [this] { server_.ended(*this); };
+  Result<std::unique_ptr<LineChannel>> channel =
+      LineChannel::open(server_.host().loop(), std::move(client),
+                        LineChannel::Limits{kLineMax, kOutputMax}, std::move(callbacks));
+  if (!channel) return channel.error();
+  channel_ = channel.take();
+  return {};
+}
+
+void RpcSession::close() {
+  source_ = nullptr;
+  stream_timer_.reset();
+  resume_timer_.reset();
+  channel_.reset();
+}
+
+void RpcSession::on_line(std::string_view line) {
+  const Time begin = monotonic_now();
+  RpcMessage message = parse_rpc(line);
+  if (const auto* const request = std::get_if<RpcRequest>(&message)) {
+    run(*request);
+  } else if (const auto* const garbage = std::get_if<RpcGarbage>(&message)) {
+    respond(rpc_error_line(garbage->id, garbage->error));
+  } else {
+    respond(rpc_error_line(nullptr, {RpcCode::invalid_request, "nobody asked you"}));
+  }
+  server_.spend(monotonic_now() - begin);
+  if (!is_closed() && !source_ && !server_.has_time()) pause();
+}
+
+// The rest of the lines in the loop's next round, when frames have had their turn.
+void RpcSession::pause() {
+  channel_->hold(true);
+  resume_timer_ = server_.host().loop().after(Duration{0}, [this] {
+    resume_timer_.reset();
+    if (is_closed() || source_) return;
+    if (server_.has_time()) return channel_->hold(false);
+    pause();
+  });
+}
+
+void RpcSession::run(const RpcRequest& request) {
+  const RpcAnswer answer(weak_from_this(), request.id, !request.is_notification);
+  const RpcMethod* const method = find_rpc_method(request.method);
+  const RpcHandler handler = find_rpc_handler(request.method);
+  if (method == nullptr || handler == nullptr) {
+    return answer.error(unknown_rpc_method(request.method));
+  }
+  if (method->role == RpcRole::admin && role_ != RpcRole::admin) {
+    return answer.error(
+        {RpcCode::not_permitted,
+         fmt::format("{} changes something, and user {} may only look", request.method, who_.uid)});
+  }
+  if (const std::optional<RpcError> wrong = check_rpc_params(*method, request.params)) {
+    return answer.error(*wrong);
+  }
+  if (method->role == RpcRole::admin) log_change(request);
+  RpcCall call{server_.host(), server_, *this, request.params, answer};
+  handler(call);
+}
+
+void RpcSession::log_change(const RpcRequest& request) const {
+  constexpr std::size_t kShown = 300;
+  const std::string params =
+      request.params.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, kShown);
+  server_.host().log().notice("user {} (pid {}): {} {}", who_.uid, who_.pid, request.method,
+                              printable(params));
+}
+
+void RpcSession::respond(std::string_view line) {
+  if (is_closed()) return;
+  if (!source_) {
+    channel_->send(line);
+    return;
+  }
+  if (held_.size() + line.size() > kOutputMax) return server_.ended(*this);
+  held_ += line;
+  held_ += '\n';
+}
+
+void RpcSession::stream(RpcTextSource source) {
+  if (is_closed()) return;
+  if (source_) {
+    // Two long answers at once: only after an asynchronous one; this one is sent behind.
+    std::string text;
+    while (text.size() < kOutputMax && source(text)) {
+    }
+    if (!text.empty() && text.back() == '\n') text.pop_back();
+    return respond(text);
+  }
+  source_ = std::move(source);
+  channel_->hold(true);
+  last_progress_ = server_.host().loop().now();
+  last_unsent_ = 0;
+  stream_timer_ = server_.host().loop().after(Duration{0}, [this] { continue_stream(); });
+}
+
+void RpcSession::continue_stream() {
+  stream_timer_.reset();
+  if (is_closed()) return;
+  EventLoop& loop = server_.host().loop();
+  const auto again = [&](Duration pause) {
+    stream_timer_ = loop.after(pause, [this] { continue_stream(); });
+  };
+  if (channel_->unsent() > kPartBytes) {
+    if (channel_->unsent() != last_unsent_) last_progress_ = loop.now();
+    last_unsent_ = channel_->unsent();
+    if (loop.now() - last_progress_ > kProgressDeadline) return server_.ended(*this);
+    return again(kReaderPause);
+  }
+  last_progress_ = loop.now();
+  if (!server_.has_time()) return again(Duration{0});
+  const Time begin = monotonic_now();
+  std::string text;
+  bool more = true;
+  while (more && text.size() < kPartBytes && monotonic_now() - begin < kSlice) more = source_(text);
+  server_.spend(monotonic_now() - begin);
+  if (!channel_->send_part(text)) return;
+  if (more) return again(Duration{0});
+  end_stream();
+}
+
+void RpcSession::end_stream() {
+  source_ = nullptr;
+  if (!held_.empty() && !channel_->send_part(std::exchange(held_, {}))) return;
+  channel_->hold(false);
+}
+
+void RpcSession::subscribe(std::set<std::string, std::less<>> kinds) {
+  subscribed_ = true;
+  kinds_ = std::move(kinds);
+}
+
+bool RpcSession::wants(std::string_view kind) const {
+  return subscribed_ && !is_closed() && (kinds_.empty() || kinds_.contains(kind));
+}
+
+void RpcSession::notify(std::string_view line) {
+  if (channel_->unsent() + held_.size() > kEventsUnreadMax) {
+    server_.host().log().notice("a subscriber (pid {}, user {}) does not read its events; cut off",
+                                who_.pid, who_.uid);
+    return server_.ended(*this);
+  }
+  respond(line);
+}
+
+}  // namespace lanyard

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+//
+// The host's own place in a network: the TAP that is plugged into the switch, its address, and for
+// a routed network the kernel's forwarding. Made in that order, undone in reverse, also when a step
+// fails. Lane thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "switch/daemon/attachment.h"
+#include "switch/host/host_interface.h"
+#include "switch/host/routing.h"
+#include "switch/runtime/backend.h"
+
+namespace lanyard {
+
+class HostLeg {
+ public:
+  // The port that host interfaces have in every network.
+  static constexpr PortId kPort = 2;
+
+  // The network must have a `host`.
+  static Result<std::unique_ptr<HostLeg>> open(const NetworkConfig& network,
+                                               const BackendRegistry& backends,
+                                               const std::string& state_directory, Lane& lane);
+
+ private:
+  HostLeg() = default;
+
+  std::unique_ptr<HostInterface> interface_;
+  std::unique_ptr<Attachment> tap_;
+  std::unique_ptr<Routing> routing_;
+
+ public:
+  ~HostLeg();
+  HostLeg(const HostLeg&) = delete;
+  HostLeg& operator=(const HostLeg&) = delete;
+};
+
+}  // namespace lanyard

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+//
+// One network as it runs: a switch with its lane, and what hangs on it: the sockets where VMs plug
+// in, the host's TAP, the gateway. Each of these can come and go without the others noticing,
+// which is what a reload does; guests keep their cables.
+//
+// Port 1 is the gateway's and port 2 the host's in every network, so that neither is taken by a
+// guest while it is away; guests come from 3 on. Lane thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "switch/control/rpc_host.h"
+#include "switch/daemon/attachment.h"
+#include "switch/daemon/gateway_process.h"
+#include "switch/daemon/host_leg.h"
+#include "switch/runtime/backend.h"
+
+namespace lanyard {
+
+// What all networks of a daemon share.
+struct NetworkEnvironment {
+  EventLoop& loop;
+  LaneGroup& lanes;
+  FramePool& pool;
+  const BackendRegistry& backends;
+  ProcessReaper& reaper;
+  Log& log;
+  std::string gateway_program;
+  std::string state_directory;
+  std::function<void(std::string_view kind, Json params)> publish;
+};
+
+class Network final : public RpcNetwork, public EventSink {
+ public:
+  using Done = std::function<void(const Result<void>&)>;
+
+  static constexpr PortId kGatewayPort = 1;
+
+  Network(NetworkConfig config, NetworkEnvironment& environment);
+  ~Network() override;
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  // Sockets and host interface. After an error the network is good for nothing but its end.
+  Result<void> open();
+  // Calls back when the gateway serves, at once if there is none to start.
+  void start_gateway(Done done);
+
+  // ---- RpcNetwork ----
+  const NetworkConfig& config() const override { return config_; }
+  Switch& bridge() override { return *switch_; }
+  Lane& lane() override { return *lane_; }
+  GatewayState gateway() const override;
+  void ask_gateway(std::string_view method, const Json& params, GatewayReply reply) override;
+  std::string guest_name(MacAddress mac) const override;
+  std::size_t lease_count() const override { return leases_.size(); }
+  std::vector<std::string> warnings() const override;
+  void forward_added(const ForwardConfig& forward) override;
+  void forward_deleted(std::string_view name) override;
+  Result<void> create_vlan(VlanId vlan) override;
+  Result<void> delete_vlan(VlanId vlan) override;
+  void vlan_chosen(PortId port) override { socket_vlan_ports_.erase(port); }
+
+  // ---- EventSink ----
+  void on_event(const Event& event) override;
+
+  // ---- the steps of a reload, see network_change.h ----
+  Result<void> open_socket(const SocketConfig& socket);
+  void close_socket(const std::string& path) { sockets_.erase(path); }
+  Result<void> open_host(const NetworkConfig& wanted);
+  void close_host() { host_.reset(); }
+  // Tells the gateway, which checks it; what runs stays what it was.
+  void configure_gateway(const NetworkConfig& wanted, Done done);
+  // Starts a gateway for a network that had none.
+  void start_gateway_for(const NetworkConfig& wanted, Done done);
+  void end_gateway();
+  // Cannot fail: VLANs, number of ports, and what runs is from now on this.
+  void adopt(const NetworkConfig& wanted);
+  // Whether the switch can have as few ports.
+  Result<void> check_ports(const NetworkConfig& wanted) const;
+
+ private:
+  struct Lease {
+    std::string address;
+    std::string name;
+  };
+  struct Socket {
+    std::shared_ptr<VlanId> vlan;
+    std::unique_ptr<Attachment> attachment;
+  };
+
+  void make_gateway();
+  Json gateway_parameters(const NetworkConfig& config) const;
+  Result<void> plug_gateway(UniqueFd frames);
+  void on_gateway_event(const Json& event);
+  void on_gateway_changed(bool serving, std::string_view why);
+  void fetch_leases();
+  void note_lease(const Json& lease);
+  void on_plugged(const Plug& plug, VlanId vlan);
+  void report_move(const Event& event);
+  void remove_vlan(VlanId vlan);
+  void publish(std::string_view kind, Json params) const;
+
+  NetworkConfig config_;
+  NetworkEnvironment& environment_;
+  std::unique_ptr<Switch> switch_;
+  std::unique_ptr<Lane> lane_;
+  std::map<std::string, Socket> sockets_;  // by path
+  std::unique_ptr<HostLeg> host_;
+  std::unique_ptr<Attachment> gateway_plug_;
+  std::unique_ptr<GatewayProcess> gateway_;
+  const NetworkConfig* starting_with_ = nullptr;  // while a reload starts a gateway
+  std::map<std::uint64_t, Lease> leases_;         // by MAC address
+  std::set<PortId> socket_vlan_ports_;            // whose VLAN is that of the socket they came by
+  RateLimit moves_{10, std::chrono::seconds(5)};
+  bool closing_ = false;
+};
+
+}  // namespace lanyard

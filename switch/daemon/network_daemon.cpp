@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+#include "switch/daemon/network_daemon.h"
+
+#include <grp.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "switch/network/config_file.h"
+#include "switch/network/paths.h"
+
+namespace lanyard {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr std::size_t kWishesMax = 256;
+
+// Two descriptors a client and some for each network; the hard limit is ours to use.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Result<gid_t> group_id(const std::string& name) {
+  if (name.empty()) return kNoGroup;
+  const group* const found = ::getgrnam(name.c_str());
+  if (found == nullptr) {
+    return Error{ENOENT, fmt::format("there is no group '{}': groupadd {}", printable(name),
+                                     printable(name))};
+  }
+  return found->gr_gid;
+}
+
+std::string absolute(const std::string& path) {
+  std::error_code ignored;
+  return path.empty() ? path : std::filesystem::absolute(path, ignored).lexically_normal().string();
+}
+
+}  // namespace
+
+NetworkDaemon::NetworkDaemon(NetworksOptions options, DaemonLog& log)
+    : options_(std::move(options)), log_(log) {
+  log_.set_level(options_.log_level);
+  register_builtin_backends(backends_);
+  options_.config_file = absolute(options_.config_file);
+  // Whatever resolves a path from here on, the gateways too, resolves it to these.
+  if (!options_.runtime_directory.empty()) {
+    ::setenv("LANYARD_RUNTIME_DIR", absolute(options_.runtime_directory).c_str(), 1);
+  }
+  if (!options_.state_directory.empty()) {
+    ::setenv("LANYARD_STATE_DIR", absolute(options_.state_directory).c_str(), 1);
+  }
+}
+
+NetworkDaemon::~NetworkDaemon() {
+  reload_.reset();
+  wishes_.clear();
+  if (environment_ != nullptr) environment_->publish = [](std::string_view, Json) {};
+  networks_.clear();
+  server_.reset();
+}
+
+std::optional<int> NetworkDaemon::start() {
+  raise_descriptor_limit();
+  const auto failed = [this](const Error& error) {
+    log_.error("{}", error.text);
+    return kExitFailure;
+  };
+  Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
+  if (!loop) return failed(loop.error());
+  loop_ = loop.take();
+  started_ = loop_->now();
+  reaper_ = std::make_unique<ProcessReaper>(*loop_);
+  if (options_.gateway_program.empty()) options_.gateway_program = GatewayProcess::find_program();
+  if (Result<void> watched = watch_signals(); !watched) return failed(watched.error());
+  Result<Configuration> wanted = read_configuration(options_.config_file);
+  if (!wanted) return failed(wanted.error());
+  if (Result<void> made = make_directories(); !made) return failed(made.error());
+  server_ = std::make_unique<RpcServer>(*this);
+  environment_.reset(new NetworkEnvironment{
+      *loop_, lanes_, pool_, backends_, *reaper_, log_, options_.gateway_program, state_directory(),
+      [this](std::string_view kind, Json params) { server_->publish(kind, std::move(params)); }});
+  if (options_.control_path.empty()) options_.control_path = control_socket_path();
+  // First, so that a second daemon ends before it has touched anything.
+  Result<void> listening = server_->listen(absolute(options_.control_path));
+  if (!listening) return failed(listening.error());
+  if (!options_.pid_file.empty()) {
+    Result<PidFile> file = PidFile::create(options_.pid_file);
+    if (!file) return failed(file.error());
+    pid_file_.emplace(file.take());
+  }
+  bool over = false;
+  std::optional<Error> error;
+  begin(wanted.take(), [&](const Result<std::vector<ConfigChange>>& changes) {
+    over = true;
+    if (!changes) error = changes.error();
+  });
+  while (!over && !loop_->stopped()) lanes_.turn(*loop_);
+  if (!over) return kExitFailure;
+  if (error) return failed(*error);
+  return std::nullopt;
+}
+
+int NetworkDaemon::run() {
+  while (!loop_->stopped()) lanes_.turn(*loop_);
+  return 0;
+}
+
+Result<void> NetworkDaemon::make_directories() const {
+  for (const auto& [path, mode] :
+       {std::pair{runtime_directory(), 0755U}, {state_directory(), 0700U}}) {
+    std::error_code error;
+    if (!std::filesystem::create_directories(path, error) && !error) continue;
+    if (error) {
+      return Error{error.value(), fmt::format("cannot make {}: {}; give another place with "
+                                              "--runtime-directory and --state-directory",
+                                              path, error.message())};
+    }
+    std::filesystem::permissions(path, static_cast<std::filesystem::perms>(mode), error);
+  }
+  return {};
+}
+
+Result<Configuration> NetworkDaemon::read_configuration(const std::string& file) const {
+  if (file.empty()) return default_configuration(::geteuid() == 0);
+  ConfigOutcome outcome = read_config_file(file);
+  if (outcome.problems.empty()) return std::move(outcome.configuration);
+  std::string text;
+  for (const ConfigProblem& problem : outcome.problems) {
+    append(text, "{}{}:{}:{}: {}", text.empty() ? "" : "\n", problem.file, problem.line,
+           problem.column, problem.text);
+  }
+  return Error{EINVAL, std::move(text)};
+}
+
+Result<RpcRoles> NetworkDaemon::roles_of(const Configuration& configuration) const {
+  const Result<gid_t> control = group_id(configuration.control_group);
+  if (!control) return control.error();
+  const Result<gid_t> viewer = group_id(configuration.viewer_group);
+  if (!viewer) return viewer.error();
+  return RpcRoles{::geteuid(), control.value(), viewer.value()};
+}
+
+// ---- reload ----
+
+void NetworkDaemon::reload(const std::string& file, ReloadDone done) {
+  if (wishes_.size() >= kWishesMax) {
+    return done(Error{EBUSY, fmt::format("{} reloads wait already", wishes_.size())});
+  }
+  wishes_.push_back({file, std::move(done)});
+  if (reload_ == nullptr && !next_timer_) next_reload();
+}
+
+void NetworkDaemon::next_reload() {
+  next_timer_.reset();
+  if (reload_ != nullptr || wishes_.empty()) return;
+  Wish wish = std::move(wishes_.front());
+  wishes_.pop_front();
+  Result<Configuration> wanted = read_configuration(wish.file);
+  if (wanted) {
+    begin(wanted.take(), std::move(wish.done));
+  } else {
+    wish.done(wanted.error());
+  }
+  if (reload_ == nullptr && !wishes_.empty()) {
+    next_timer_ = loop_->after(Duration{0}, [this] { next_reload(); });
+  }
+}
+
+void NetworkDaemon::begin(Configuration wanted, ReloadDone done) {
+  const Result<RpcRoles> roles = roles_of(wanted);
+  if (!roles) return done(roles.error());
+  reload_ = std::make_shared<Reload>(
+      networks_, *environment_, wanted.networks,
+      [this, wanted, roles = roles.value(), before = running(),
+       done = std::move(done)](const Result<void>& result) {
+        if (!result) return finished(wanted, roles, result, done);
+        const std::vector<ConfigChange> changes = diff(before, wanted);
+        finished(wanted, roles, result, [&](const auto&) { done(changes); });
+        if (!changes.empty()) server_->publish("config.changed", Json::object());
+      });
+  reload_->start();
+}
+
+void NetworkDaemon::finished(const Configuration& wanted, const RpcRoles& roles,
+                             const Result<void>& result, const ReloadDone& done) {
+  if (result) {
+    configuration_.control_group = wanted.control_group;
+    configuration_.viewer_group = wanted.viewer_group;
+    server_->set_roles(roles);
+    done(std::vector<ConfigChange>());
+  } else {
+    done(result.error());
+  }
+  // Not now: it is the reload that is speaking.
+  next_timer_ = loop_->after(Duration{0}, [this] {
+    reload_.reset();
+    next_reload();
+  });
+}
+
+std::vector<RpcNetwork*> NetworkDaemon::networks() {
+  std::vector<RpcNetwork*> list;
+  for (const auto& [name, network] : networks_) list.push_back(network.get());
+  return list;
+}
+
+RpcNetwork* NetworkDaemon::find(std::string_view name) {
+  const auto found = networks_.find(std::string(name));
+  return found == networks_.end() ? nullptr : found->second.get();
+}
+
+Configuration NetworkDaemon::running() const {
+  Configuration all = configuration_;
+  for (const auto& [name, network] : networks_) all.networks.push_back(network->config());
+  return all;
+}
+
+// ---- signals ----
+
+Result<void> NetworkDaemon::watch_signals() {
+  for (const int ignored : {SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2}) ::signal(ignored, SIG_IGN);
+  sigset_t handled;
+  ::sigemptyset(&handled);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&handled, number);
+  ::sigprocmask(SIG_BLOCK, &handled, nullptr);
+  signals_.reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return Error{errno, fmt::format("signalfd: {}", std::strerror(errno))};
+  Result<EventLoop::Watch> watch =
+      loop_->watch(signals_.get(), EPOLLIN, [this](std::uint32_t) { on_signal(); });
+  if (!watch) return watch.error();
+  signal_watch_ = watch.take();
+  return {};
+}
+
+void NetworkDaemon::on_signal() {
+  signalfd_siginfo info{};
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    const int number = static_cast<int>(info.ssi_signo);
+    if (number == SIGHUP) {
+      reload(options_.config_file, [this](const Result<std::vector<ConfigChange>>& changes) {
+        if (!changes) return log_.error("reload: {}; nothing was changed", changes.error().text);
+        log_.notice("reload: {} networks changed", changes.value().size());
+      });
+      continue;
+    }
+    log_.notice("signal {}: taking every network down", number);
+    if (number == SIGINT) fatal_signal_ = number;
+    loop_->stop();
+  }
+}
+
+}  // namespace lanyard

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+//
+// The process that runs several networks: one thread, one loop, a lane for each network, and the
+// JSON-RPC server. Starting is the first reload; ending takes every network down.
+// Lane thread only.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "switch/control/rpc_server.h"
+#include "switch/daemon/background.h"
+#include "switch/daemon/daemon_log.h"
+#include "switch/daemon/network.h"
+#include "switch/daemon/networks_options.h"
+#include "switch/daemon/reload.h"
+#include "switch/frame/frame_pool.h"
+
+namespace lanyard {
+
+class NetworkDaemon final : public RpcHost {
+ public:
+  NetworkDaemon(NetworksOptions options, DaemonLog& log);
+  ~NetworkDaemon() override;
+  NetworkDaemon(const NetworkDaemon&) = delete;
+  NetworkDaemon& operator=(const NetworkDaemon&) = delete;
+
+  // Until every network is ready. The exit code when one cannot be.
+  std::optional<int> start();
+  // Until somebody ends it; the exit code.
+  int run();
+  // The signal that ended it and should be seen to have done so, or 0.
+  int fatal_signal() const { return fatal_signal_; }
+
+  // ---- RpcHost ----
+  std::vector<RpcNetwork*> networks() override;
+  RpcNetwork* find(std::string_view name) override;
+  Configuration running() const override;
+  const std::string& config_file() const override { return options_.config_file; }
+  void reload(const std::string& file, ReloadDone done) override;
+  void stop() override { loop_->stop(); }
+  LogRing& log() override { return log_; }
+  EventLoop& loop() override { return *loop_; }
+  Time started() const override { return started_; }
+
+ private:
+  struct Wish {
+    std::string file;
+    ReloadDone done;
+  };
+
+  Result<void> make_directories() const;
+  Result<void> watch_signals();
+  void on_signal();
+  Result<Configuration> read_configuration(const std::string& file) const;
+  Result<RpcRoles> roles_of(const Configuration& configuration) const;
+  void next_reload();
+  void begin(Configuration wanted, ReloadDone done);
+  void finished(const Configuration& wanted, const RpcRoles& roles, const Result<void>& result,
+                const ReloadDone& done);
+
+  NetworksOptions options_;
+  LogRing log_;
+  int fatal_signal_ = 0;
+  Time started_{0};
+
+  FramePool pool_;
+  LaneGroup lanes_;
+  BackendRegistry backends_;
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<ProcessReaper> reaper_;
+  std::unique_ptr<NetworkEnvironment> environment_;
+  Configuration configuration_;  // groups; the networks have theirs themselves
+  Networks networks_;
+  std::unique_ptr<RpcServer> server_;
+  std::shared_ptr<Reload> reload_;
+  std::deque<Wish> wishes_;
+  EventLoop::Timer next_timer_;
+  std::optional<PidFile> pid_file_;
+  UniqueFd signals_;
+  EventLoop::Watch signal_watch_;
+};
+
+}  // namespace lanyard

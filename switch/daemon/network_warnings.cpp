@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include "switch/daemon/network_warnings.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+
+#include "switch/base/fd.h"
+#include "switch/base/text.h"
+
+namespace lanyard {
+namespace {
+
+// The beginning of a file; empty when it cannot be read.
+std::string read_start(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  std::array<char, 4096> text{};
+  const ssize_t count = file ? ::read(file.get(), text.data(), text.size()) : -1;
+  return count > 0 ? std::string(text.data(), static_cast<std::size_t>(count)) : std::string();
+}
+
+// Whether an unprivileged ICMP socket may be made (icmp(7)), as the gateway needs one for pings.
+bool ping_permitted() {
+  if (::geteuid() == 0) return true;
+  const std::string range = read_start("/proc/sys/net/ipv4/ping_group_range");
+  const auto words = split_words(trim(range));
+  if (words.size() != 2) return true;
+  const auto low = parse_integer(words[0]);
+  const auto high = parse_integer(words[1]);
+  if (!low || !high) return true;
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
+  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<std::size_t>(std::max(0, count)));
+  groups.push_back(::getegid());
+  for (const gid_t group : groups) {
+    if (group >= *low && group <= *high) return true;
+  }
+  return false;
+}
+
+bool has_resolver(const std::string& resolv_conf) {
+  return read_start(resolv_conf).find("nameserver") != std::string::npos;
+}
+
+// IFF_UP in what sysfs shows of the interface; nullopt when there is no such interface.
+std::optional<bool> is_up(const std::string& interface) {
+  const std::string text = read_start(fmt::format("/sys/class/net/{}/flags", interface));
+  const auto flags = parse_integer(trim(text));
+  if (!flags) return std::nullopt;
+  return (*flags & 1) != 0;
+}
+
+}  // namespace
+
+std::vector<std::string> network_warnings(const NetworkConfig& network,
+                                          const GatewayState& gateway) {
+  std::vector<std::string> found;
+  if (gateway.wanted && !gateway.serving) {
+    found.push_back(gateway.trouble.empty() ? "its gateway does not serve" : gateway.trouble);
+  }
+  if (network.kind == NetworkKind::nat && !ping_permitted()) {
+    found.emplace_back(
+        "guests cannot ping the outside: as root, sysctl -w net.ipv4.ping_group_range='0 "
+        "2147483647'");
+  }
+  if (network.dns.enabled && network.dns.upstream.empty() &&
+      !has_resolver(network.dns.resolv_conf)) {
+    found.push_back(fmt::format("{} names no resolver, so guests resolve nothing but each other",
+                                network.dns.resolv_conf));
+  }
+  if (network.host) {
+    const std::optional<bool> up = is_up(network.host->name);
+    if (!up) found.push_back(fmt::format("the interface {} is gone", network.host->name));
+    if (up == false) {
+      found.push_back(
+          fmt::format("{} is down: ip link set {} up", network.host->name, network.host->name));
+    }
+  }
+  return found;
+}
+
+}  // namespace lanyard

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+//
+// One change of the running networks to another value, all of it or nothing. The start of the
+// daemon is a change from no networks.
+//
+//   clear the way    what is closed and opened under the same name is closed
+//   open             sockets, host interfaces, new networks
+//   release          gateways let go of ports of the host that others are to have
+//   configure        gateways take, or refuse, what they are to do; new ones start
+//   commit           nothing can fail any more: VLANs, what is no longer wanted is closed
+//
+// Whatever fails before the commit, the steps done until then are undone, and the first error is
+// the answer. What makes it hard is that gateways answer later: so each step gathers its answers
+// and starts the next, and frames travel meanwhile. Lane thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "switch/daemon/network.h"
+#include "switch/daemon/reload_plan.h"
+
+namespace lanyard {
+
+using Networks = std::map<std::string, std::unique_ptr<Network>>;
+
+class Reload final : public std::enable_shared_from_this<Reload> {
+ public:
+  using Done = std::function<void(const Result<void>&)>;
+
+  Reload(Networks& networks, NetworkEnvironment& environment, std::vector<NetworkConfig> wanted,
+         Done done);
+
+  // `done` is called once, at once or later.
+  void start();
+
+ private:
+  // Collects answers; goes on with the last one.
+  class Gather;
+  using Step = void (Reload::*)();
+
+  std::shared_ptr<Gather> gather(Step next);
+  void clear_way();
+  void open();
+  Result<void> open_all();
+  void release();
+  void configure();
+  void commit();
+  void roll_back(Error why);
+  void reopen(const Error& why);
+  void in_next_round(std::function<void()> step);
+  const NetworkConfig& wanted(const std::string& name) const {
+    return *find_network(wanted_, name);
+  }
+
+  Networks& networks_;
+  NetworkEnvironment& environment_;
+  std::vector<NetworkConfig> before_;
+  std::vector<NetworkConfig> wanted_;
+  ReloadPlan plan_;
+  Done done_;
+  EventLoop::Timer timer_;
+
+  // What was done so far.
+  Networks added_;
+  std::vector<SocketStep> opened_sockets_;
+  std::vector<std::string> opened_hosts_;
+  std::vector<std::string> started_gateways_;
+  bool gateways_told_ = false;
+};
+
+}  // namespace lanyard
