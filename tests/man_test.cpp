@@ -19,6 +19,7 @@
 #include "switch/bridge/mac_table.h"
 #include "switch/control/command.h"
 #include "switch/control/debug_hub.h"
+#include "switch/daemon/networks_options.h"
 #include "switch/daemon/options.h"
 #include "switch/frame/ethernet.h"
 #include "switch/runtime/backend.h"
@@ -168,11 +169,11 @@ bool is_command(const CommandTable& table, std::string_view path) {
   return row != nullptr && row->path == path;
 }
 
-bool is_option(std::string_view name) {
+bool is_option(std::span<const OptionRow> rows, std::string_view name) {
   int prefixes = 0;
   const bool two_dashes = name.starts_with('-');
   if (two_dashes) name.remove_prefix(1);
-  for (const OptionRow& row : option_rows()) {
+  for (const OptionRow& row : rows) {
     if (!two_dashes && name.size() == 1 && name.front() == row.letter) return true;
     std::vector<std::string_view> names = split_words(row.aliases);
     names.push_back(row.name);
@@ -197,16 +198,22 @@ bool contains(const Lines& page, const std::string& text) {
 
 // ---- tables ----
 
-TEST(ManPages, DescribeEveryOptionAndNoOther) {
+std::set<std::string> option_heads(std::span<const OptionRow> rows) {
   std::set<std::string> expected;
-  for (const OptionRow& row : option_rows()) {
+  for (const OptionRow& row : rows) {
     std::string head = row.letter != 0 ? fmt::format("-{}, --{}", row.letter, row.name)
                                        : fmt::format("--{}", row.name);
     for (const std::string_view alias : split_words(row.aliases)) append(head, ", --{}", alias);
     if (!row.argument.empty()) append(head, " {}", row.argument);
     expected.insert(head);
   }
-  expect_same(heads(section(read_lines("man/lanyardd.1"), ".Sh OPTIONS")), expected);
+  return expected;
+}
+
+TEST(ManPages, DescribeEveryOptionAndNoOther) {
+  const Lines page = read_lines("man/lanyardd.1");
+  expect_same(heads(section(page, ".Sh OPTIONS")), option_heads(option_rows()));
+  expect_same(heads(section(page, ".Sh NETWORKS")), option_heads(networks_option_rows()));
 }
 
 TEST(ManPages, DescribeEveryCommandAndNoOther) {
@@ -292,7 +299,9 @@ TEST(ManPages, NameNoOptionThatDoesNotExist) {
     const auto words = split_words(line);
     for (std::size_t i = 0; i + 1 < words.size(); ++i) {
       if (words[i] == "Fl" || words[i] == ".Fl") {
-        EXPECT_TRUE(is_option(words[i + 1])) << line;
+        EXPECT_TRUE(is_option(option_rows(), words[i + 1]) ||
+                    is_option(networks_option_rows(), words[i + 1]))
+            << line;
       }
     }
   }
@@ -312,6 +321,12 @@ TEST(ManPages, ShowCommandLinesThatTheParserTakes) {
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
+    if (asks_for_networks("lanyardd", static_cast<int>(words.size()), argv.data())) {
+      const NetworksOptions options =
+          parse_networks_options(static_cast<int>(words.size()), argv.data());
+      EXPECT_EQ(options.action, DaemonOptions::Action::run) << line << ": " << options.complaint;
+      continue;
+    }
     const DaemonOptions options = parse_options(static_cast<int>(words.size()), argv.data());
     EXPECT_EQ(options.action, DaemonOptions::Action::run) << line << ": " << options.complaint;
     EXPECT_TRUE(options.warnings.empty()) << line << ": " << options.warnings.front();

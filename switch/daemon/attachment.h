@@ -19,7 +19,7 @@ class Attachment final : public Patchbay {
  public:
   // `plugged` is told of every plug that is made.
   Attachment(Lane& lane, std::function<void(Plug&)> plugged)
-      : lane_(lane), plugged_(std::move(plugged)) {}
+      : lane_(lane), log_(lane.log()), plugged_(std::move(plugged)) {}
   ~Attachment() override;
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
@@ -32,10 +32,23 @@ class Attachment final : public Patchbay {
   void keep(std::unique_ptr<Service> service) override { services_.push_back(std::move(service)); }
   EventLoop& loop() override { return lane_.loop(); }
   FramePool& pool() override { return lane_.pool(); }
-  Log& log() override { return lane_.log(); }
+  Log& log() override { return log_; }
 
  private:
+  // What goes right with a part is the daemon's to say, in its own words.
+  class Quiet final : public Log {
+   public:
+    explicit Quiet(Log& next) : next_(next) {}
+    void write(LogLevel level, std::string_view line) override {
+      if (level <= LogLevel::notice) next_.write(level, line);
+    }
+
+   private:
+    Log& next_;
+  };
+
   Lane& lane_;
+  Quiet log_;
   std::function<void(Plug&)> plugged_;
   std::vector<std::unique_ptr<Service>> services_;
   std::set<Plug*> plugs_;

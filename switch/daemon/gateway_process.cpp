@@ -70,12 +70,14 @@ std::string how_it_ended(int status) {
 }  // namespace
 
 GatewayProcess::GatewayProcess(EventLoop& loop, Log& log, ProcessReaper& reaper,
-                               std::string program, std::string network, Callbacks callbacks)
+                               std::string program, std::string network, bool silent,
+                               Callbacks callbacks)
     : loop_(loop),
       log_(log),
       reaper_(reaper),
       program_(std::move(program)),
       network_(std::move(network)),
+      silent_(silent),
       callbacks_(std::move(callbacks)) {}
 
 GatewayProcess::~GatewayProcess() {
@@ -111,6 +113,11 @@ Result<pid_t> GatewayProcess::execute(int frames, int control) const {
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, frames, kFramesFd);
   ::posix_spawn_file_actions_adddup2(&actions, control, kControlFd);
+  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  if (silent_) {
+    ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  }
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t signals;

@@ -51,8 +51,10 @@ class GatewayProcess {
   static constexpr Duration kConfigureDeadline = std::chrono::seconds(5);
   static constexpr Duration kPauseMax = std::chrono::seconds(2);
 
+  // With `silent` it has no standard output and error: those are of whoever waits for the daemon
+  // to go to the background, and a pipe that a gateway holds open never ends.
   GatewayProcess(EventLoop& loop, Log& log, ProcessReaper& reaper, std::string program,
-                 std::string network, Callbacks callbacks);
+                 std::string network, bool silent, Callbacks callbacks);
   ~GatewayProcess();
   GatewayProcess(const GatewayProcess&) = delete;
   GatewayProcess& operator=(const GatewayProcess&) = delete;
@@ -101,6 +103,7 @@ class GatewayProcess {
   ProcessReaper& reaper_;
   std::string program_;
   std::string network_;
+  bool silent_;
   Callbacks callbacks_;
   Started started_;  // of the first start, until it is over
 

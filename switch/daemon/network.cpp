@@ -125,9 +125,9 @@ void Network::make_gateway() {
   callbacks.changed = [this](bool serving, std::string_view why) {
     on_gateway_changed(serving, why);
   };
-  gateway_ = std::make_unique<GatewayProcess>(environment_.loop, environment_.log,
-                                              environment_.reaper, environment_.gateway_program,
-                                              config_.name, std::move(callbacks));
+  gateway_ = std::make_unique<GatewayProcess>(
+      environment_.loop, environment_.log, environment_.reaper, environment_.gateway_program,
+      config_.name, environment_.silent_gateways, std::move(callbacks));
 }
 
 void Network::start_gateway(Done done) {

@@ -32,6 +32,7 @@ struct NetworkEnvironment {
   ProcessReaper& reaper;
   Log& log;
   std::string gateway_program;
+  bool silent_gateways = false;
   std::string state_directory;
   std::function<void(std::string_view kind, Json params)> publish;
 };

@@ -88,7 +88,8 @@ std::optional<int> NetworkDaemon::start() {
   if (Result<void> made = make_directories(); !made) return failed(made.error());
   server_ = std::make_unique<RpcServer>(*this);
   environment_.reset(new NetworkEnvironment{
-      *loop_, lanes_, pool_, backends_, *reaper_, log_, options_.gateway_program, state_directory(),
+      *loop_, lanes_, pool_, backends_, *reaper_, log_, options_.gateway_program, options_.daemon,
+      state_directory(),
       [this](std::string_view kind, Json params) { server_->publish(kind, std::move(params)); }});
   if (options_.control_path.empty()) options_.control_path = control_socket_path();
   // First, so that a second daemon ends before it has touched anything.

@@ -2,10 +2,15 @@
 #include "switch/daemon/network_warnings.h"
 
 #include <fcntl.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "switch/base/fd.h"
 #include "switch/base/text.h"
@@ -44,12 +49,14 @@ bool has_resolver(const std::string& resolv_conf) {
   return read_start(resolv_conf).find("nameserver") != std::string::npos;
 }
 
-// IFF_UP in what sysfs shows of the interface; nullopt when there is no such interface.
+// Nullopt when there is no such interface. Not by sysfs, which may show another namespace's.
 std::optional<bool> is_up(const std::string& interface) {
-  const std::string text = read_start(fmt::format("/sys/class/net/{}/flags", interface));
-  const auto flags = parse_integer(trim(text));
-  if (!flags) return std::nullopt;
-  return (*flags & 1) != 0;
+  const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  if (interface.size() >= IFNAMSIZ) return std::nullopt;
+  std::memcpy(request.ifr_name, interface.data(), interface.size());
+  if (::ioctl(any.get(), SIOCGIFFLAGS, &request) != 0) return std::nullopt;
+  return (request.ifr_flags & IFF_UP) != 0;
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // What a running network lacks, a sentence each, found by looking at the host as it is now: for
-// `lanyard status`. Reads small files of /proc, /sys and /etc. Any thread.
+// `lanyard status`. Reads small files of /proc and /etc. Any thread.
 #pragma once
 
 #include <string>

@@ -47,7 +47,7 @@ class Gateway:
 
     def answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         if method == "configure":
-            wanted = params["network"].get("forwards", [])
+            wanted = params["network"].get("forward", [])
             for forward in wanted:
                 self.check(forward)
             self.forwards = {forward["name"]: forward for forward in wanted}

@@ -51,7 +51,7 @@ TEST(RpcParams, AMisspeltMethodIsGuessed) {
   EXPECT_EQ(unknown_rpc_method("prot.list").message,
             "there is no method 'prot.list'; did you mean 'port.list'?");
   EXPECT_EQ(unknown_rpc_method("make.coffee").code, RpcCode::method_not_found);
-  EXPECT_EQ(unknown_rpc_method("\x1b[2J").message, "there is no method '\\x1B[2J'");
+  EXPECT_EQ(unknown_rpc_method("\x1b[2J").message, "there is no method '\\x1b[2J'");
 }
 
 TEST(RpcParams, NumbersAreHeldWithinBounds) {

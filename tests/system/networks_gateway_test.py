@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""Gateways that are killed, stopped, or cannot start: the switch does not notice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+import pytest
+from networks_daemon import NetworksDaemon, RpcFailed
+from vde_client import VdeClient
+from waiting import wait_until
+
+NAT = "[network.nat]\nkind = 'nat'\n"
+TWO = NAT + "[network.lan]\nkind = 'internal'\n"
+
+
+def frame(source: int, kind: bytes = b"\x88\xb6", payload: bytes = b"z" * 50) -> bytes:
+    return b"\xff" * 6 + b"\x02\0\0\0\0" + bytes([source]) + kind + payload
+
+
+def add(daemon: NetworksDaemon, name: str) -> None:
+    daemon.rpc(
+        "forward.add", network="nat", name=name, **{"from": "tcp:127.0.0.1:19", "to": "10.0.2.15:19"}
+    )
+
+
+def test_a_killed_gateway_is_back_with_its_forwards() -> None:
+    with (
+        NetworksDaemon(NAT) as daemon,
+        VdeClient(daemon.socket("nat")) as a,
+        VdeClient(daemon.socket("nat")) as b,
+        daemon.client() as watcher,
+    ):
+        watcher.call("event.subscribe", kinds="gateway.ended,gateway.started")
+        add(daemon, "kept")
+        for round_number in range(1, 4):
+            gateway = daemon.gateway_pid("nat")
+            os.kill(gateway, signal.SIGKILL)
+            a.send(frame(1))
+            assert b.recv() == frame(1), "guests reach each other meanwhile"
+            assert watcher.line()["params"]["kind"] == "gateway.ended"
+            assert watcher.line()["params"]["kind"] == "gateway.started"
+            shown = daemon.rpc("network.show", network="nat")
+            assert shown["gateway"]["restarts"] == round_number
+            assert shown["gateway"]["pid"] != gateway
+            assert [row["port"] for row in daemon.rpc("port.list")["ports"]][0] == 1
+            names = [row["name"] for row in daemon.rpc("forward.list")["forwards"]]
+            assert names == ["kept"]
+            a.send(frame(1, b"\x88\xb5"))
+            wait_until("the gateway answers", lambda: a.recv(0.1) is not None)
+            b.drain(0.05)
+
+
+def test_a_gateway_that_crashes_during_a_request() -> None:
+    with NetworksDaemon(NAT) as daemon:
+        with pytest.raises(RpcFailed) as failed:
+            add(daemon, "crash")
+        assert failed.value.code == 5
+        daemon.wait_serving("nat")
+        assert daemon.rpc("forward.list")["forwards"] == []
+
+
+def test_a_stopped_gateway_is_unreachable_and_nothing_else() -> None:
+    with (
+        NetworksDaemon(TWO) as daemon,
+        VdeClient(daemon.socket("lan")) as a,
+        VdeClient(daemon.socket("lan")) as b,
+        VdeClient(daemon.socket("nat")) as guest,
+        daemon.client() as admin,
+    ):
+        gateway = daemon.gateway_pid("nat")
+        os.kill(gateway, signal.SIGSTOP)
+        try:
+            number = admin.send("forward.list", network="nat")
+            begin = time.monotonic()
+            for _ in range(5000):
+                guest.send(frame(3, payload=b"q" * 1400))
+                a.send(frame(1))
+                assert b.recv(2.0) == frame(1)
+            answer = admin.line()
+            assert answer["id"] == number
+            assert answer["error"]["code"] == 5
+            assert time.monotonic() - begin < 30
+            assert "problems" in daemon.rpc("lease.list")
+            names = [row["name"] for row in daemon.rpc("network.list")["networks"]]
+            assert names == ["lan", "nat"]
+        finally:
+            os.kill(gateway, signal.SIGCONT)
+        wait_until("it answers again", lambda: "problems" not in daemon.rpc("lease.list"))
+        assert daemon.gateway_pid("nat") == gateway
+
+
+def test_killed_again_and_again_under_load() -> None:
+    with (
+        NetworksDaemon(TWO) as daemon,
+        VdeClient(daemon.socket("nat")) as guest,
+        VdeClient(daemon.socket("nat")) as other,
+    ):
+        for _ in range(5):
+            daemon.wait_serving("nat")
+            for _ in range(200):
+                guest.send(frame(3, payload=b"q" * 1400))
+                assert other.recv(2.0) is not None
+            os.kill(daemon.gateway_pid("nat"), signal.SIGKILL)
+        daemon.wait_serving("nat")
+        assert len(os.listdir(f"/proc/{daemon.pid}/fd")) < 60, "no descriptor is left behind"
+
+
+def test_guests_have_names_in_the_table_of_addresses() -> None:
+    with NetworksDaemon(NAT) as daemon, VdeClient(daemon.socket("nat")) as guest:
+        guest.send(b"\xff" * 6 + bytes.fromhex("525400000001") + b"\x88\xb6" + b"x" * 46)
+        rows = wait_until("it is learned", lambda: daemon.rpc("fdb.list")["entries"])
+        assert rows[0]["name"] == "alpha"
+        assert daemon.rpc("lease.address", network="nat", guest="beta")["address"] == "10.0.2.16"
+        with pytest.raises(RpcFailed, match="no guest 'gamma'"):
+            daemon.rpc("lease.address", network="nat", guest="gamma")
