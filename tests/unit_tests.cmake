@@ -6,18 +6,25 @@ find_package(rapidcheck REQUIRED)
 
 add_executable(lanyard_tests
   backend/gateway/address_responder_test.cpp
+  backend/gateway/coalescer_test.cpp
   backend/gateway/dhcp_server_test.cpp
   backend/gateway/dns_forwarder_test.cpp
   backend/gateway/dns_message_test.cpp
   backend/gateway/dns_service_test.cpp
   backend/gateway/dns_zone_test.cpp
+  backend/gateway/flow_table_test.cpp
+  backend/gateway/forwards_test.cpp
   backend/gateway/frame_channel_test.cpp
+  backend/gateway/frame_sanitiser_test.cpp
+  backend/gateway/guest_output_test.cpp
   backend/gateway/guest_side_test.cpp
   backend/gateway/nat_policy_test.cpp
   backend/gateway/nat_test.cpp
   backend/gateway/neighbour_table_test.cpp
   backend/gateway/packet_test.cpp
   backend/gateway/ping_relay_test.cpp
+  backend/gateway/policy_test.cpp
+  backend/gateway/quota_test.cpp
   backend/gateway/resolver_list_test.cpp
   backend/gateway/router_advertiser_test.cpp
   backend/gateway_test.cpp

@@ -17,12 +17,6 @@ namespace {
 
 constexpr Duration kLength = std::chrono::seconds(2);
 
-Time thread_cpu() {
-  timespec ts{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-  return std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec);
-}
-
 struct Case {
   const char* name;
   bool upload;
@@ -67,16 +61,16 @@ void run(const Case& row) {
   if (row.upload) {
     for (auto& c : world.guest.connections) c.to_send.resize(64 << 20);
   }
-  world.guest.clock = &thread_cpu;
+  world.guest.clock = &thread_cpu_now;
   std::uint64_t bytes = 0;
   Duration in_loop{0};
   const Time end = monotonic_now() + kLength;
   const std::uint64_t frames = world.guest.frames_in;
   const Time begin = monotonic_now();
   while (monotonic_now() < end) {
-    const Time before = thread_cpu();
+    const Time before = thread_cpu_now();
     world.loop->run_once(true);
-    in_loop += thread_cpu() - before;
+    in_loop += thread_cpu_now() - before;
     world.guest.step(*world.nat);
     for (auto& c : world.guest.connections) {
       bytes += c.received.size();

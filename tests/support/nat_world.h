@@ -45,6 +45,13 @@ inline Octets numbered_bytes(std::size_t count) {
   return bytes;
 }
 
+// How long this thread has had a processor; it never sleeps here.
+inline Time thread_cpu_now() {
+  timespec ts{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+  return std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec);
+}
+
 struct NatWorld {
   explicit NatWorld(const NetworkConfig& wanted = nat_config()) : config(wanted) {
     loop = EventLoop::create().take();
@@ -59,7 +66,7 @@ struct NatWorld {
     guest.step(*nat);
   }
   // Whether it comes true in time; real time, because the host's kernel takes part.
-  bool until(const std::function<bool()>& condition, int timeout_ms = 5000) {
+  bool until(const std::function<bool()>& condition, int timeout_ms = 20000) {
     const Time end = monotonic_now() + std::chrono::milliseconds(timeout_ms);
     while (monotonic_now() < end) {
       if (condition()) return true;

@@ -404,7 +404,7 @@ TEST(Nat, AnswersFortyGuestsAtOnce) {
         return std::all_of(world.guest.connections.begin(), world.guest.connections.end(),
                            [](const auto& c) { return c.established; });
       },
-      900))
+      4500))
       << "without a retransmission";
 }
 

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#include "backend/gateway/forwards.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <set>
+
+#include "backend/gateway/port_holder.h"
+#include "tests/support/nat_world.h"
+
+namespace lanyard::testing {
+namespace {
+
+// Listens on paper.
+struct FakeEngine final : ForwardEngine {
+  std::set<std::pair<unsigned, std::string>> listening;  // host port, guest
+  std::map<unsigned, int> refuses;
+
+  int listen(const ForwardConfig& forward, std::uint16_t port, const IpAddress& guest) override {
+    const unsigned number = forward.host_port + unsigned{port};
+    if (refuses.contains(number)) return refuses[number];
+    listening.emplace(number, guest.text());
+    return 0;
+  }
+  void unlisten(const ForwardConfig& forward, std::uint16_t port) override {
+    std::erase_if(listening,
+                  [&](const auto& l) { return l.first == forward.host_port + unsigned{port}; });
+  }
+};
+
+struct World {
+  FakeEngine engine;
+  FakeDirectory directory;
+  Forwards forwards{engine, directory};
+  World() {
+    forwards.set_network(Ipv4Prefix::parse("10.0.2.0/24"), Ipv6Prefix::parse("fd00:2::/64"));
+  }
+};
+
+ForwardConfig forward(std::string name, std::uint16_t port, std::string guest = "10.0.2.15") {
+  ForwardConfig config;
+  config.name = std::move(name);
+  config.host_address = ip("127.0.0.1");
+  config.host_port = port;
+  config.guest = std::move(guest);
+  config.guest_port = 80;
+  return config;
+}
+
+TEST(Forwards, RefusesWithTheRemedy) {
+  struct Row {
+    const char* says;
+    int code;
+    std::function<void(ForwardConfig&, World&)> change;
+  };
+  const Row rows[] = {
+      {"there is a forward called first", EADDRINUSE,
+       [](ForwardConfig& f, World&) { f.name = "first"; }},
+      {"taken by forward first", EADDRINUSE, [](ForwardConfig& f, World&) { f.host_port = 8000; }},
+      {"taken by forward first", EADDRINUSE,
+       [](ForwardConfig& f, World&) {
+         f.host_port = 7999;
+         f.ports = 2;
+       }},
+      {"taken by forward first", EADDRINUSE,
+       [](ForwardConfig& f, World&) {
+         f.host_port = 8009;
+         f.host_address = ip("0.0.0.0");
+       }},
+      {"not in the network", EINVAL, [](ForwardConfig& f, World&) { f.guest = "10.0.3.1"; }},
+      {"IPv6 to IPv6", EINVAL, [](ForwardConfig& f, World&) { f.guest = "fd00:2::15"; }},
+      {"within 1 to 65535", EINVAL, [](ForwardConfig& f, World&) { f.ports = 60000; }},
+      {"within 1 to 65535", EINVAL, [](ForwardConfig& f, World&) { f.guest_port = 0; }},
+      {"carries one TCP port", EINVAL,
+       [](ForwardConfig& f, World&) {
+         f.unix_path = "/tmp/x";
+         f.ports = 2;
+       }},
+      {"longer than", ENAMETOOLONG, [](ForwardConfig& f, World&) { f.unix_path.assign(108, 'x'); }},
+      {"ip_unprivileged_port_start=81", EACCES,
+       [](ForwardConfig& f, World& w) {
+         f.host_port = 81;
+         w.engine.refuses[81] = EACCES;
+       }},
+      {"choose another port", EADDRINUSE,
+       [](ForwardConfig& f, World& w) {
+         f.host_port = 1;
+         w.engine.refuses[1] = EADDRINUSE;
+       }},
+      {"the host has no address 127.0.0.1", EADDRNOTAVAIL,
+       [](ForwardConfig& f, World& w) { w.engine.refuses[f.host_port] = EADDRNOTAVAIL; }},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.says);
+    World world;
+    ForwardConfig first = forward("first", 8000);
+    first.ports = 10;
+    ASSERT_TRUE(world.forwards.add(first).ok());
+    ForwardConfig second = forward("second", 9000);
+    row.change(second, world);
+    const auto refused = world.forwards.add(second);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, row.code);
+    EXPECT_NE(refused.error().text.find(row.says), std::string::npos) << refused.error().text;
+    EXPECT_EQ(world.engine.listening.size(), 10U);
+    EXPECT_EQ(world.forwards.status().size(), 1U);
+  }
+}
+
+TEST(Forwards, ARangeIsTakenWholeOrNotAtAll) {
+  World world;
+  ForwardConfig range = forward("range", 8000);
+  range.ports = 5;
+  world.engine.refuses[8003] = EADDRINUSE;
+  EXPECT_FALSE(world.forwards.add(range).ok());
+  EXPECT_TRUE(world.engine.listening.empty());
+  world.engine.refuses.clear();
+  EXPECT_TRUE(world.forwards.add(range).ok());
+  EXPECT_EQ(world.engine.listening.size(), 5U);
+  EXPECT_TRUE(world.forwards.remove("range").ok());
+  EXPECT_TRUE(world.engine.listening.empty());
+  EXPECT_EQ(world.forwards.remove("range").error().code, ENOENT);
+}
+
+TEST(Forwards, OfTheConfigurationStayWithTheirProblem) {
+  World world;
+  world.engine.refuses[8000] = EADDRINUSE;
+  world.forwards.add_wanted(forward("web", 8000));
+  ASSERT_EQ(world.forwards.status().size(), 1U);
+  EXPECT_FALSE(world.forwards.status()[0].listening);
+  EXPECT_NE(world.forwards.status()[0].problem, "");
+  world.engine.refuses.clear();
+  world.forwards.guests_changed();
+  EXPECT_TRUE(world.forwards.status()[0].listening);
+}
+
+TEST(Forwards, FollowTheirGuest) {
+  World world;
+  ASSERT_TRUE(world.forwards.add(forward("web", 8000, "web")).ok());
+  EXPECT_TRUE(world.engine.listening.empty());
+  world.directory.names["web"] = {ip("fd00:2::15"), ip("10.0.2.20")};
+  world.forwards.guests_changed();
+  EXPECT_EQ(world.engine.listening, (decltype(world.engine.listening){{8000, "10.0.2.20"}}));
+  world.directory.names["web"] = {ip("10.0.2.21")};
+  world.forwards.guests_changed();
+  EXPECT_EQ(world.engine.listening, (decltype(world.engine.listening){{8000, "10.0.2.21"}}));
+  world.directory.names.clear();
+  world.forwards.guests_changed();
+  EXPECT_TRUE(world.engine.listening.empty());
+}
+
+TEST(Forwards, AReloadChangesOnlyWhatChanged) {
+  World world;
+  const std::vector<ForwardConfig> before{forward("a", 1001), forward("b", 1002)};
+  world.forwards.reconfigure({}, before);
+  ASSERT_TRUE(world.forwards.add(forward("by hand", 1009)).ok());
+  const std::vector<ForwardConfig> after{forward("b", 1003), forward("c", 1002)};
+  world.forwards.reconfigure(before, after);
+  std::set<unsigned> ports;
+  for (const auto& [port, guest] : world.engine.listening) ports.insert(port);
+  EXPECT_EQ(ports, (std::set<unsigned>{1002, 1003, 1009}));
+}
+
+TEST(PortHolder, ReadsTheLinesOfProc) {
+  constexpr const char* kLine =
+      "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 "
+      "35465 1 0000000000000000 100 0 0 10 0";
+  EXPECT_EQ(read_socket_line(kLine, Transport::tcp, 8080).inode, 35465U);
+  EXPECT_EQ(read_socket_line(kLine, Transport::tcp, 8080).uid, 1000U);
+  EXPECT_EQ(read_socket_line(kLine, Transport::tcp, 8081).inode, 0U);
+  EXPECT_EQ(read_socket_line(kLine, Transport::udp, 8080).inode, 0U);
+  for (const char* line : {"", "  sl  local_address rem_address", "0: 1 2 3 4 5 6 7 8 9 10"}) {
+    EXPECT_EQ(read_socket_line(line, Transport::tcp, 1).inode, 0U) << line;
+  }
+}
+
+TEST(PortHolder, KnowsThisProcess) {
+  const UniqueFd listener = bound_socket(SOCK_STREAM);
+  const std::string holder = port_holder(Transport::tcp, port_of(listener.get()));
+  EXPECT_NE(holder.find(std::to_string(::getpid())), std::string::npos) << holder;
+  const UniqueFd udp = bound_socket(SOCK_DGRAM);
+  EXPECT_NE(port_holder(Transport::udp, port_of(udp.get())), "");
+}
+
+}  // namespace
+}  // namespace lanyard::testing
