@@ -16,7 +16,7 @@
 
 namespace lanyard::testing {
 
-inline IpAddress ip(std::string_view text) {
+inline IpAddress addr(std::string_view text) {
   return IpAddress::parse(text).value();
 }
 

@@ -14,7 +14,7 @@ FlowKey key_of(std::uint16_t guest_port, std::uint8_t protocol = kIpProtocolTcp,
                const char* target = "192.0.2.1") {
   FlowKey key;
   key.guest = address_key(kGuest4);
-  key.target = address_key(ip(target));
+  key.target = address_key(addr(target));
   key.guest_port = guest_port;
   key.target_port = 80;
   key.protocol = protocol;
@@ -35,7 +35,7 @@ NatPacket segment(unsigned flags, std::uint32_t sequence, std::uint32_t acknowle
 
 TEST(AddressKey, IsTheSameAddressAgain) {
   for (const char* text : {"0.0.0.0", "10.0.2.15", "255.255.255.255", "::", "::1", "fd00:2::15"}) {
-    EXPECT_EQ(address_of(address_key(ip(text))), ip(text));
+    EXPECT_EQ(address_of(address_key(addr(text))), addr(text));
   }
 }
 

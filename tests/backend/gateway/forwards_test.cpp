@@ -41,7 +41,7 @@ struct World {
 ForwardConfig forward(std::string name, std::uint16_t port, std::string guest = "10.0.2.15") {
   ForwardConfig config;
   config.name = std::move(name);
-  config.host_address = ip("127.0.0.1");
+  config.host_address = addr("127.0.0.1");
   config.host_port = port;
   config.guest = std::move(guest);
   config.guest_port = 80;
@@ -66,7 +66,7 @@ TEST(Forwards, RefusesWithTheRemedy) {
       {"taken by forward first", EADDRINUSE,
        [](ForwardConfig& f, World&) {
          f.host_port = 8009;
-         f.host_address = ip("0.0.0.0");
+         f.host_address = addr("0.0.0.0");
        }},
       {"not in the network", EINVAL, [](ForwardConfig& f, World&) { f.guest = "10.0.3.1"; }},
       {"IPv6 to IPv6", EINVAL, [](ForwardConfig& f, World&) { f.guest = "fd00:2::15"; }},
@@ -139,10 +139,10 @@ TEST(Forwards, FollowTheirGuest) {
   World world;
   ASSERT_TRUE(world.forwards.add(forward("web", 8000, "web")).ok());
   EXPECT_TRUE(world.engine.listening.empty());
-  world.directory.names["web"] = {ip("fd00:2::15"), ip("10.0.2.20")};
+  world.directory.names["web"] = {addr("fd00:2::15"), addr("10.0.2.20")};
   world.forwards.guests_changed();
   EXPECT_EQ(world.engine.listening, (decltype(world.engine.listening){{8000, "10.0.2.20"}}));
-  world.directory.names["web"] = {ip("10.0.2.21")};
+  world.directory.names["web"] = {addr("10.0.2.21")};
   world.forwards.guests_changed();
   EXPECT_EQ(world.engine.listening, (decltype(world.engine.listening){{8000, "10.0.2.21"}}));
   world.directory.names.clear();

@@ -19,7 +19,7 @@ struct Gate {
 PacketRecipe good(bool v6 = false) {
   PacketRecipe recipe;
   recipe.source = v6 ? kGuest6 : kGuest4;
-  recipe.destination = v6 ? ip("2001:db8::1") : ip("192.0.2.1");
+  recipe.destination = v6 ? addr("2001:db8::1") : addr("192.0.2.1");
   recipe.payload = numbered_bytes(101);
   return recipe;
 }

@@ -62,8 +62,8 @@ TEST(NatPolicy, NoWayToTheHostItself) {
     for (const bool v6 : {false, true}) {
       const UniqueFd tcp = bound_socket(SOCK_STREAM, v6);
       const UniqueFd udp = bound_socket(SOCK_DGRAM, v6);
-      world.send(syn_to(ip(row.target), port_of(tcp.get())));
-      world.send(datagram_to(ip(row.target), port_of(udp.get())));
+      world.send(syn_to(addr(row.target), port_of(tcp.get())));
+      world.send(datagram_to(addr(row.target), port_of(udp.get())));
       world.turns(3);
       EXPECT_FALSE(accept_from(tcp));
       Octets got;
@@ -91,9 +91,9 @@ TEST(NatPolicy, NoWayToTheHostsOtherAddresses) {
 
 TEST(NatPolicy, RefusedConnectionsAreReset) {
   NatWorld world(guarded());
-  auto& c = world.guest.connect(kGuest4, ip("127.0.0.1"), 22);
+  auto& c = world.guest.connect(kGuest4, addr("127.0.0.1"), 22);
   EXPECT_TRUE(world.until([&] { return c.reset; }));
-  world.send(datagram_to(ip("10.0.2.2"), 4000));
+  world.send(datagram_to(addr("10.0.2.2"), 4000));
   world.turn();
   ASSERT_EQ(world.guest.others.size(), 1U);
   EXPECT_EQ(world.guest.others[0][kIpOffset + kIpv4HeaderSize], 3);       // unreachable
@@ -109,7 +109,7 @@ TEST(NatPolicy, RestrictedGuestsStillAnswerForwards) {
   world.guest.listen(80);
   ForwardConfig forward;
   forward.name = "web";
-  forward.host_address = ip("127.0.0.1");
+  forward.host_address = addr("127.0.0.1");
   forward.host_port = free_port();
   forward.guest = "10.0.2.15";
   forward.guest_port = 80;
@@ -123,7 +123,7 @@ TEST(NatPolicy, RestrictedGuestsStillAnswerForwards) {
     read_into(client, got);
     return got.size() == 1000;
   }));
-  world.send(syn_to(ip("192.0.2.1"), 80));
+  world.send(syn_to(addr("192.0.2.1"), 80));
   EXPECT_EQ(world.counter("drop_policy_restricted"), 1U);
 }
 
@@ -173,7 +173,7 @@ TEST(NatPolicy, DnsOverTcpGoesToTheGivenPortWhateverThePolicySays) {
     SCOPED_TRACE(v6);
     NatWorld world(guarded());
     const UniqueFd listener = bound_socket(SOCK_STREAM, v6);
-    const IpAddress dns = v6 ? ip("fd00:2::3") : ip("10.0.2.3");
+    const IpAddress dns = v6 ? addr("fd00:2::3") : addr("10.0.2.3");
     const IpAddress from = v6 ? kGuest6 : kGuest4;
     world.nat->set_dns_tcp_ports(v6 ? 0 : port_of(listener.get()),
                                  v6 ? port_of(listener.get()) : 0);
@@ -204,7 +204,7 @@ TEST(NatForward, TakesFiveHundredConnectionsAtOnce) {
   world.guest.listen(80);
   ForwardConfig forward;
   forward.name = "web";
-  forward.host_address = ip("127.0.0.1");
+  forward.host_address = addr("127.0.0.1");
   forward.host_port = free_port();
   forward.guest = "10.0.2.15";
   forward.guest_port = 80;
@@ -254,7 +254,7 @@ TEST(NatForward, FollowsANameAndItsAddress) {
   NatWorld world;
   ForwardConfig forward;
   forward.name = "web";
-  forward.host_address = ip("127.0.0.1");
+  forward.host_address = addr("127.0.0.1");
   forward.host_port = free_port();
   forward.guest = "web";
   forward.guest_port = 80;
@@ -264,15 +264,15 @@ TEST(NatForward, FollowsANameAndItsAddress) {
   world.guest.listen(80);
   for (const char* address : {"10.0.2.15", "10.0.2.16"}) {
     world.guest.connections.clear();
-    world.directory.names["web"] = {ip(address)};
-    world.directory.macs[ip(address)] = world.guest.mac;
+    world.directory.names["web"] = {addr(address)};
+    world.directory.macs[addr(address)] = world.guest.mac;
     world.nat->guests_changed();
     EXPECT_TRUE(world.nat->forwards()[0].listening);
     const UniqueFd client = connect_to(forward.host_port);
     ASSERT_TRUE(world.until([&] {
       return !world.guest.connections.empty() && world.guest.connections[0].established;
     }));
-    EXPECT_EQ(world.guest.connections[0].guest, ip(address));
+    EXPECT_EQ(world.guest.connections[0].guest, addr(address));
   }
 }
 
@@ -281,7 +281,7 @@ TEST(NatForward, ToASilentGuestAsksForItByArp) {
   world.guest.listen(80);
   ForwardConfig forward;
   forward.name = "web";
-  forward.host_address = ip("127.0.0.1");
+  forward.host_address = addr("127.0.0.1");
   forward.host_port = free_port();
   forward.guest = "10.0.2.99";
   forward.guest_port = 80;
@@ -304,7 +304,7 @@ TEST(NatForward, SaysWhoHasThePort) {
   const UniqueFd taken = bound_socket(SOCK_STREAM);
   ForwardConfig forward;
   forward.name = "web";
-  forward.host_address = ip("127.0.0.1");
+  forward.host_address = addr("127.0.0.1");
   forward.host_port = port_of(taken.get());
   forward.guest = "10.0.2.15";
   forward.guest_port = 80;
@@ -441,7 +441,7 @@ TEST(Nat, ResetsWhatBelongsToNoFlow) {
   NatWorld world;
   PacketRecipe recipe;
   recipe.source = kGuest4;
-  recipe.destination = ip("192.0.2.1");
+  recipe.destination = addr("192.0.2.1");
   recipe.sequence = 77;
   recipe.acknowledgement = 88;
   recipe.payload = {1, 2, 3};

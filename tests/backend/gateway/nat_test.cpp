@@ -115,7 +115,7 @@ TEST_P(NatTransfer, ForwardsLeadToTheGuest) {
   world.guest.listen(22);
   ForwardConfig forward;
   forward.name = "ssh";
-  forward.host_address = v6 ? ip("::1") : ip("127.0.0.1");
+  forward.host_address = v6 ? addr("::1") : addr("127.0.0.1");
   forward.host_port = free_port(v6);
   forward.guest = from.text();
   forward.guest_port = 22;

@@ -13,7 +13,7 @@ Policy policy_of(const NetworkConfig& config) {
 }
 
 std::string answer(const Policy& policy, const char* target, std::uint16_t port) {
-  const auto reason = policy.refusal(ip(target), port);
+  const auto reason = policy.refusal(addr(target), port);
   return reason ? std::string(kNatEventNames[static_cast<std::size_t>(*reason)]) : "allowed";
 }
 
@@ -43,7 +43,7 @@ TEST(PolicyRule, ReadsAddressesPrefixesAndPorts) {
   for (const auto& row : rows) {
     const auto rule = PolicyRule::parse(row.text);
     ASSERT_TRUE(rule.ok()) << row.text;
-    EXPECT_EQ(rule.value().matches(ip(row.target), row.port), row.matches)
+    EXPECT_EQ(rule.value().matches(addr(row.target), row.port), row.matches)
         << row.text << ' ' << row.target << ' ' << row.port;
   }
 }
@@ -93,11 +93,11 @@ TEST(Policy, SwitchesOpenWhatTheySay) {
   EXPECT_EQ(answer(policy, "169.254.169.254", 80), "allowed");
   EXPECT_EQ(answer(policy, "169.254.169.253", 80), "drop_policy_link_local");
   EXPECT_EQ(answer(policy, "10.0.2.2", 80), "allowed");
-  policy.set_host_addresses({ip("192.168.1.7"), ip("2001:db8::7")});
+  policy.set_host_addresses({addr("192.168.1.7"), addr("2001:db8::7")});
   EXPECT_EQ(answer(policy, "192.168.1.7", 80), "allowed");
   config.policy.host_addresses = false;
   policy = policy_of(config);
-  policy.set_host_addresses({ip("192.168.1.7"), ip("2001:db8::7")});
+  policy.set_host_addresses({addr("192.168.1.7"), addr("2001:db8::7")});
   EXPECT_EQ(answer(policy, "192.168.1.7", 80), "drop_policy_host_address");
   EXPECT_EQ(answer(policy, "2001:db8::7", 80), "drop_policy_host_address");
   EXPECT_EQ(answer(policy, "192.168.1.8", 80), "allowed");
