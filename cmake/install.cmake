@@ -9,7 +9,15 @@ include(CMakePackageConfigHelpers)
 
 set(LANYARD_PLUGIN_DIR lib/lanyard/plugins)  # relative to the prefix, where vde2 has lib/vde2/plugins
 
-install(TARGETS lanyardd lanyard-gateway RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS lanyard lanyardd lanyard-gateway RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+# Printed by the program, so that it is that of this version.
+add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/completions/lanyard
+  COMMAND ${CMAKE_COMMAND} -E make_directory completions
+  COMMAND lanyard completion bash > completions/lanyard
+  DEPENDS lanyard VERBATIM)
+add_custom_target(lanyard_completion ALL DEPENDS ${PROJECT_BINARY_DIR}/completions/lanyard)
+install(FILES ${PROJECT_BINARY_DIR}/completions/lanyard
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 # A symbolic link, and installed as one.
 install(FILES ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/vde_switch DESTINATION ${CMAKE_INSTALL_BINDIR})
 

@@ -2,7 +2,7 @@
 #
 # The man pages against the tables of the program, and their language against mandoc.
 add_executable(lanyard_man_test man_test.cpp)
-target_link_libraries(lanyard_man_test PRIVATE lanyard_core GTest::gtest_main)
+target_link_libraries(lanyard_man_test PRIVATE lanyard_cli lanyard_core GTest::gtest_main)
 target_compile_definitions(lanyard_man_test PRIVATE LANYARD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 gtest_discover_tests(lanyard_man_test TEST_PREFIX man/ PROPERTIES LABELS unit TIMEOUT 60)
 

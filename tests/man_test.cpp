@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 #include <regex>
 #include <set>
 #include <string>
@@ -17,11 +18,14 @@
 #include "switch/base/text.h"
 #include "switch/bridge/drop.h"
 #include "switch/bridge/mac_table.h"
+#include "switch/cli/command_line.h"
 #include "switch/control/command.h"
 #include "switch/control/debug_hub.h"
 #include "switch/daemon/networks_options.h"
 #include "switch/daemon/options.h"
 #include "switch/frame/ethernet.h"
+#include "switch/network/config_file.h"
+#include "switch/network/rpc_methods.h"
 #include "switch/runtime/backend.h"
 
 namespace lanyard {
@@ -278,6 +282,104 @@ TEST(ManPages, ListEveryDebugCategoryWithItsCode) {
     expected.insert(fmt::format("3{:03o} {}", category.tag, category.path));
   }
   expect_same(shown, expected);
+}
+
+// ---- the command line for people and its file ----
+
+// The item with that head holds the help, whose first letter may be large.
+void expect_explained(const Lines& lines, const std::string& head, std::string_view help) {
+  for (const Item& item : items(lines)) {
+    if (item.head == head) {
+      EXPECT_NE(item.body.find(help.substr(1)), std::string::npos)
+          << head << " is '" << help << "', not '" << item.body << "'";
+    }
+  }
+}
+
+TEST(ManPages, DescribeEveryMethodWithItsParameters) {
+  const Lines text = section(read_lines("man/lanyard.1"), ".Sh OBJECTS AND VERBS");
+  std::set<std::string> expected;
+  for (const RpcMethod& method : rpc_methods()) {
+    const std::string head = method_synopsis(method);
+    expected.insert(head);
+    expect_explained(text, head, method.help);
+    for (const RpcParameter& parameter : method.parameters) {
+      if (parameter.name == "network") continue;
+      expect_explained(text, head, fmt::format(" {}: {}.", parameter.name, parameter.help));
+    }
+  }
+  expect_same(heads(text), expected);
+}
+
+TEST(ManPages, DescribeEveryShortcut) {
+  const Lines text = section(read_lines("man/lanyard.1"), ".Sh COMMANDS");
+  std::set<std::string> expected;
+  for (const Shortcut& shortcut : shortcuts()) {
+    const std::string head = fmt::format("{}{}{}", shortcut.name,
+                                         shortcut.arguments.empty() ? "" : " ", shortcut.arguments);
+    expected.insert(head);
+    expect_explained(text, head, shortcut.help);
+  }
+  expect_same(heads(text), expected);
+}
+
+TEST(ManPages, DescribeEveryEvent) {
+  const Lines text = section(read_lines("man/lanyard.1"), ".Sh EVENTS");
+  std::set<std::string> expected;
+  for (const RpcEventKind& event : rpc_event_kinds()) {
+    expected.emplace(event.kind);
+    expect_explained(text, std::string(event.kind), event.help);
+  }
+  expect_same(heads(text), expected);
+}
+
+TEST(ManPages, DescribeEveryKeyOfTheFile) {
+  const Lines page = read_lines("man/lanyard.toml.5");
+  std::map<std::string, std::set<std::string>> expected;
+  for (const ConfigKey& key : config_keys()) {
+    const std::size_t dot = key.key.rfind('.');
+    const std::string table = ".Ss " + key.key.substr(0, dot);
+    expected[table].insert(key.key.substr(dot + 1));
+    expect_explained(section(page, table), key.key.substr(dot + 1), key.help);
+  }
+  for (const auto& [table, keys] : expected) expect_same(heads(section(page, table)), keys);
+}
+
+TEST(ManPages, ShowFilesWithoutProblems) {
+  const Lines page = read_lines("man/lanyard.toml.5");
+  std::string text;
+  int shown = 0;
+  for (const std::string& line : section(page, ".Sh EXAMPLES TO PASTE")) {
+    if (line.starts_with(".Bd")) {
+      text.clear();
+    } else if (line.starts_with(".Ed")) {
+      ++shown;
+      const ConfigOutcome outcome = parse_config(unescaped(text), "page");
+      for (const ConfigProblem& problem : outcome.problems) ADD_FAILURE() << problem.message();
+    } else {
+      text += line + "\n";
+    }
+  }
+  EXPECT_GE(shown, 3);
+}
+
+TEST(ManPages, ShowLinesThatLanyardTakes) {
+  Lines lines = examples(read_lines("man/lanyard.1"));
+  for (const std::string& line : examples(read_lines("README.md"))) lines.push_back(line);
+  int shown = 0;
+  for (const std::string& line : lines) {
+    const std::string_view command = std::string_view(line).substr(0, line.find('#'));
+    std::vector<std::string> words;
+    for (const std::string_view word : split_words(command)) words.emplace_back(word);
+    if (!words.empty() && words.front() == "sudo") words.erase(words.begin());
+    if (words.size() < 2 || words.front() != "lanyard") continue;
+    ++shown;
+    words.erase(words.begin());
+    const CommandLine read = parse_command_line(words);
+    EXPECT_EQ(read.complaint, "") << line;
+    EXPECT_TRUE(read.method != nullptr || read.shortcut != nullptr) << line;
+  }
+  EXPECT_GE(shown, 10);
 }
 
 // ---- what is mentioned in passing ----

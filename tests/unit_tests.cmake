@@ -49,6 +49,8 @@ add_executable(lanyard_tests
   switch/control/rpc_params_test.cpp
   switch/control/rpc_server_test.cpp
   switch/daemon/reload_plan_test.cpp
+  switch/cli/command_line_test.cpp
+  switch/cli/render_test.cpp
   switch/frame/ethernet_test.cpp
   switch/frame/frame_pool_test.cpp
   switch/frame/frame_test.cpp
@@ -63,12 +65,16 @@ add_executable(lanyard_tests
   switch/host/overlap_test.cpp
   switch/host/routing_test.cpp
   switch/host/ruleset_test.cpp
+  switch/network/config_diff_test.cpp
   switch/network/config_file_test.cpp
   switch/network/config_round_trip_test.cpp
+  switch/network/forward_text_test.cpp
+  switch/network/ip_address_test.cpp
+  switch/network/json_rpc_test.cpp
   switch/runtime/backend_test.cpp
   switch/runtime/event_loop_test.cpp
   switch/runtime/lane_test.cpp
 )
 target_link_libraries(lanyard_tests PRIVATE
-  lanyard_gateway_core lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)
+  lanyard_cli lanyard_gateway_core lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)
 gtest_discover_tests(lanyard_tests PROPERTIES LABELS unit TIMEOUT 60)
