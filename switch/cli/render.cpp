@@ -167,7 +167,7 @@ std::string result_text(const RpcMethod& method, const Json& result) {
     for (const Json& problem : result[rows]) {
       if (problem.is_object()) out += place_text(problem);
     }
-    return out;
+    return out.empty() ? "no problems\n" : out;
   }
   if (rows.empty() || !result.contains(rows) || !result[rows].is_array()) {
     // A single value is what was asked for: `lanyard lease address lab vm1`.

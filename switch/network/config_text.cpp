@@ -95,25 +95,50 @@ NetworkConfig network_of(const std::string& name, const std::vector<ConfigLeaf>&
   return network;
 }
 
+// Nothing follows from these, and they may be long: they are written when there is something.
+bool is_long_list(std::string_view key) {
+  return key == "guest" || key == "forward" || key == "dns.record";
+}
+
+bool same_leaves(const std::vector<ConfigLeaf>& a, const std::vector<ConfigLeaf>& b) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(),
+                    [](const ConfigLeaf& x, const ConfigLeaf& y) { return x.value == y.value; });
+}
+
 // The keys that must be written so that the defaults lead to the rest. Some defaults follow from
-// other values, so it goes on until nothing differs.
-ConfigPresence needed_keys(const NetworkConfig& network, const std::vector<ConfigLeaf>& leaves) {
+// other values, so it goes on until nothing differs; then what turned out to follow is taken out.
+ConfigPresence needed_keys(const std::string& name, const std::vector<ConfigLeaf>& all) {
   ConfigPresence needed{"kind"};
+  std::vector<ConfigLeaf> leaves;
+  ConfigPresence lists;
+  for (const ConfigLeaf& leaf : all) {
+    if (is_long_list(leaf.key) && !leaf.value.empty()) lists.insert(leaf.key);
+    leaves.push_back(leaf);
+    if (is_long_list(leaf.key)) leaves.back().value = ConfigJson::array();
+  }
   for (std::size_t known = 0; known != needed.size();) {
     known = needed.size();
-    const auto got = config_leaves(network_of(network.name, leaves, needed));
+    const auto got = config_leaves(network_of(name, leaves, needed));
     for (const ConfigLeaf& leaf : leaves) {
       const auto at = std::find_if(got.begin(), got.end(),
                                    [&](const ConfigLeaf& other) { return other.key == leaf.key; });
       if (at == got.end() || at->value != leaf.value) needed.insert(leaf.key);
     }
   }
+  for (auto leaf = leaves.rbegin(); leaf != leaves.rend(); ++leaf) {
+    if (leaf->key == "kind" || needed.erase(leaf->key) == 0) continue;
+    if (!same_leaves(config_leaves(network_of(name, leaves, needed)), leaves)) {
+      needed.insert(leaf->key);
+    }
+  }
+  needed.insert(lists.begin(), lists.end());
   return needed;
 }
 
 void write_network(std::string& out, const NetworkConfig& network) {
   const auto leaves = config_leaves(network);
-  const ConfigPresence needed = needed_keys(network, leaves);
+  const ConfigPresence needed = needed_keys(network.name, leaves);
   const std::string path = "network." + key_text(network.name);
   append(out, "{}[{}]\n", out.empty() ? "" : "\n", path);
   for (const ConfigLeaf& leaf : leaves) {

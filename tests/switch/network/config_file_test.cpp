@@ -121,6 +121,17 @@ TEST(ConfigFile, DefaultsAreANatNetworkAndWithRightsAHostOnlyOne) {
             "[network.host-only]\nkind = \"host-only\"\n\n[network.nat]\nkind = \"nat\"\n");
 }
 
+TEST(ConfigFile, IsWrittenWithoutWhatFollowsFromTheRest) {
+  for (const std::string_view text :
+       {"[network.n]\nkind = \"nat\"\nsubnet = \"10.99.2.0/24\"\n",
+        "[network.n]\nkind = \"nat\"\nrouter = \"10.0.2.1\"\n",
+        "[network.n]\nkind = \"nat\"\n\n[network.n.dns]\nenabled = false\n",
+        "[network.n]\nkind = \"host-only\"\n\n[network.n.dhcp]\nenabled = false\n",
+        "[network.n]\nkind = \"nat\"\n\n[[network.n.guest]]\nname = \"vm1\"\n"}) {
+    EXPECT_EQ(config_text(parse_config(text, "f").configuration), text);
+  }
+}
+
 struct Wrong {
   std::string_view text;
   std::string_view message;  // a part
