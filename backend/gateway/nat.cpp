@@ -167,11 +167,17 @@ Result<void> NatTranslator::reconfigure(const NetworkConfig& config) {
 }
 
 Result<void> NatTranslator::add_forward(const ForwardConfig& forward) {
-  return forwards_.add(forward);
+  if (auto added = forwards_.add(forward); !added) return added;
+  // From now on it is as one of the configuration: a later one without it ends it.
+  config_.forwards.push_back(forward);
+  return {};
 }
 
 Result<void> NatTranslator::remove_forward(std::string_view name) {
-  return forwards_.remove(name);
+  if (auto removed = forwards_.remove(name); !removed) return removed;
+  std::erase_if(config_.forwards,
+                [&](const ForwardConfig& forward) { return forward.name == name; });
+  return {};
 }
 
 std::vector<ForwardStatus> NatTranslator::forwards() const {

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Iterator
 
@@ -199,3 +201,38 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     ("lanyard watch port.", ["port.down", "port.up"])])
 def test_bash_completes_words_and_names(daemon: RpcDaemon, line: str, words: list[str]) -> None:
     assert complete_in_bash(daemon, line) == words
+
+
+def test_a_network_from_up_to_down(tmp_path: Path) -> None:
+    """The real daemon: what a file says, what is added, and what a reload makes of both."""
+    file = tmp_path / "lab.toml"
+    file.write_text('[network.cli]\nkind = "nat"\nsubnet = "10.99.77.0/24"\n')
+    run = tempfile.mkdtemp(prefix="lanyard-cli-")
+    control = Path(run) / "control"
+    env = {"LANYARD_RUNTIME_DIR": run, "LANYARD_STATE_DIR": str(tmp_path / "state"),
+           "LANYARD_CONFIG": str(tmp_path / "none.toml")}
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        return lanyard(control, *words, **env)
+
+    up = ask("up", str(file))
+    try:
+        assert up.returncode == 0, up.stderr
+        assert f"-netdev vde,id=n0,sock={run}/cli " in up.stdout
+        assert ask("up", str(file)).returncode == 0
+        assert ask("dump").stdout == file.read_text().replace("'", '"')
+        assert ask("forward", "add", "cli", "ssh", f"unix:{run}/ssh", "vm1:22").returncode == 0
+        assert ask("forward", "add", "cli", "ssh", f"unix:{run}/ssh", "vm1:22").returncode == 6
+        assert ask("forward", "delete", "cli", "nope").returncode == 3
+        assert f"forward ssh removed: unix:{run}/ssh -> vm1:22" in ask("diff", str(file)).stdout
+        assert ask("reload", str(file)).returncode == 0
+        assert json.loads(ask("forward", "list", "--json").stdout) == {"forwards": []}
+        assert ask("diff", str(file)).stdout == "nothing changes\n"
+        file.write_text(file.read_text() + "colour = 1\n")
+        assert ask("reload", str(file)).returncode == 1
+        assert ask("status").returncode == 0
+    finally:
+        down = ask("down")
+        shutil.rmtree(run, ignore_errors=True)
+    assert down.returncode == 0, down.stderr
+    assert ask("status").returncode == 5
