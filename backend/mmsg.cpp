@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "switch/frame/frame_pool.h"
+#include "switch/frame/settler.h"
 
 namespace lanyard {
 namespace {
@@ -57,8 +58,7 @@ void DatagramBatches::push_received(std::size_t slot, std::size_t size, bool tru
   frame->truncated = truncated;
   if (framing_ == Framing::with_header && !truncated && bytes != 0) {
     const VirtioReading reading = read_virtio_header(receive_headers_[slot], frame->head(), bytes);
-    frame->offload = reading.offload;
-    frame->bad_offload = reading.fault != VirtioFault::none;
+    frame->offload = reading.fault == VirtioFault::none ? reading.offload : Offload::malformed();
   }
   into.push(std::move(frame));
 }
@@ -97,12 +97,7 @@ Rx DatagramBatches::receive(int fd, BurstGuess& guess, FrameBatch& into) {
 std::size_t DatagramBatches::describe(const Outgoing& out, std::size_t slot) {
   const std::size_t parts = gather(out, std::span(send_parts_[slot]).subspan<1, kGatherMax>());
   if (framing_ == Framing::bare) return parts;
-  Offload offload = out.frame->offload;
-  if (out.tagged && !offload.owes_nothing()) {
-    offload.header_size = static_cast<std::uint16_t>(offload.header_size + kVlanTagSize);
-    offload.checksum_start = static_cast<std::uint16_t>(offload.checksum_start + kVlanTagSize);
-  }
-  send_headers_[slot] = make_virtio_header(offload);
+  send_headers_[slot] = virtio_header_of(out);
   return parts + 1;
 }
 

@@ -19,8 +19,8 @@ namespace lanyard {
   /* incoming: the frame was not admitted or had nowhere to go */                                 \
   REASON(too_short,        "shorter than an Ethernet header")                                     \
   REASON(too_long,         "longer than the longest frame the switch carries")                    \
-  REASON(bad_offload,      "says that it owes work which its bytes cannot need")                   \
   REASON(truncated_tag,    "ends inside its 802.1Q tag")                                          \
+  REASON(malformed_offload, "owes work that its own headers contradict")                         \
   REASON(reserved_vlan,    "tagged with the reserved VLAN 4095")                                  \
   REASON(not_member,       "tagged for a VLAN the port is not a member of")                       \
   REASON(no_native_vlan,   "untagged, and the port has no untagged VLAN")                         \

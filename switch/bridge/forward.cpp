@@ -2,6 +2,7 @@
 //
 // The data side of the switch. A frame's way is Switch::forward; everything else here is a leaf.
 #include "switch/bridge/switch.h"
+#include "switch/frame/settler.h"
 
 namespace lanyard {
 namespace {
@@ -67,8 +68,8 @@ void Switch::forward_hub(Port& in, FrameBatch& batch) {
       continue;
     }
     in.counters.incoming.count(frame->size);
-    if (frame->truncated || frame->bad_offload) {
-      in.counters.drops.count(frame->truncated ? Drop::too_long : Drop::bad_offload);
+    if (frame->truncated || !is_sound(*frame)) {
+      in.counters.drops.count(frame->truncated ? Drop::too_long : Drop::malformed_offload);
       continue;
     }
     bool delivered = false;
@@ -92,7 +93,7 @@ Drop Switch::admit(const Port& in, Frame& frame) const {
   const EthernetView ethernet(frame.head());
   if (!ethernet.valid()) return Drop::too_short;
   if (frame.truncated) return Drop::too_long;
-  if (frame.bad_offload) return Drop::bad_offload;
+  if (!is_sound(frame)) return Drop::malformed_offload;
   if (ethernet.type() == kEtherTypeVlan) return admit_tagged(in, frame);
   const Classification untagged = classify(in, std::nullopt);
   frame.vlan = untagged.vlan;

@@ -3,7 +3,25 @@
 
 #include <algorithm>
 
+#include "switch/frame/settler.h"
+
 namespace lanyard {
+namespace {
+
+// Whether a receiver takes over what a frame owes.
+bool can_pass(const Caps& caps, const Offload& offload) {
+  if (offload.owes_nothing()) return true;
+  switch (offload.segmentation) {
+    case Offload::Segmentation::none: return caps.checksum;
+    case Offload::Segmentation::tcp4:
+    case Offload::Segmentation::tcp6: return caps.tcp_segmentation;
+    case Offload::Segmentation::udp: return caps.udp_segmentation;
+    case Offload::Segmentation::malformed: break;  // never admitted
+  }
+  return false;
+}
+
+}  // namespace
 
 Plug::Plug(Port& port, std::unique_ptr<Endpoint> endpoint, Traits traits,
            std::size_t queue_bytes_max)
@@ -24,22 +42,47 @@ std::size_t Plug::offer(std::span<const Outgoing> frames) {
   return done.consumed;
 }
 
-// The one place where frames meet the receiver's limits: offload debts will be settled here too.
+// The one place where frames meet the receiver's limits.
 void Plug::send(std::span<Outgoing> frames, FramePool& pool) {
-  port_.counters.offered += frames.size();
   if (!queue_.empty()) drain(pool);
-  const std::size_t frame_max = endpoint_->caps().frame_max;
-  const auto fits = [&](const Outgoing& out) { return out.wire_size() <= frame_max; };
-  auto at = frames.begin();
-  while (at != frames.end()) {
-    const auto run_end = std::find_if_not(at, frames.end(), fits);
-    if (run_end != at) transmit({at, run_end});
-    at = std::find_if(run_end, frames.end(), fits);
-    port_.counters.drops.count(Drop::exceeds_receiver, static_cast<std::uint64_t>(at - run_end));
-  }
+  const Caps caps = endpoint_->caps();
+  const auto other = std::find_if_not(frames.begin(), frames.end(), [&](const Outgoing& out) {
+    return out.wire_size() <= caps.frame_max && can_pass(caps, out.frame->offload);
+  });
+  const auto plain = static_cast<std::size_t>(other - frames.begin());
+  if (plain != 0) transmit(frames.first(plain));
+  if (plain != frames.size()) send_fitted(frames.subspan(plain), caps, pool);
 }
 
-void Plug::transmit(std::span<Outgoing> frames) {
+// The long way: settles debts the receiver cannot take over and drops what is too long for it. A
+// large frame is judged by the segments it becomes.
+void Plug::send_fitted(std::span<Outgoing> frames, const Caps& caps, FramePool& pool) {
+  EgressBatch fitted;
+  const auto flush = [&] {
+    if (!fitted.empty()) transmit(fitted.view());
+    fitted.clear();
+  };
+  Settler settler(pool);
+  for (const Outgoing& out : frames) {
+    const bool passes = can_pass(caps, out.frame->offload);
+    if ((passes ? out.wire_size() : Settler::longest(out)) > caps.frame_max) {
+      ++port_.counters.offered;
+      port_.counters.drops.count(Drop::exceeds_receiver);
+      continue;
+    }
+    if (passes) {
+      fitted.push(out.share());
+    } else {
+      settler.begin(out);
+      while (settler.next(fitted)) flush();
+    }
+    if (fitted.room() == 0) flush();
+  }
+  flush();
+}
+
+void Plug::transmit(std::span<const Outgoing> frames) {
+  port_.counters.offered += frames.size();
   // Order is kept: nothing overtakes what is queued.
   std::size_t done = queue_.empty() ? offer(frames) : 0;
   for (; done < frames.size(); ++done) {

@@ -39,7 +39,8 @@ struct PortCounters {
   FlowCounter outgoing;  // as VDE counts: once per port, before it is sent
 
   // For the balance: received = forwarded + incoming drops; offered = transmitted + queued +
-  // outgoing drops. `offered` counts once per plug.
+  // outgoing drops. `offered` counts once per plug, and frames as that plug gets them: a large
+  // frame that is cut for it counts as its segments there, and as one frame everywhere else.
   std::uint64_t received = 0;
   std::uint64_t forwarded = 0;
   std::uint64_t offered = 0;
@@ -83,7 +84,8 @@ class Plug {
   bool closing = false;
 
  private:
-  void transmit(std::span<Outgoing> frames);
+  void send_fitted(std::span<Outgoing> frames, const Caps& caps, FramePool& pool);
+  void transmit(std::span<const Outgoing> frames);
   std::size_t offer(std::span<const Outgoing> frames);
 
   Port& port_;

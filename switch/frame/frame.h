@@ -51,7 +51,6 @@ struct Frame {
   std::array<Segment, kSegments> segments{};
   std::uint8_t segment_count = 0;
   bool truncated = false;      // the receiver had no room for all of it: fit only to be dropped
-  bool bad_offload = false;    // what came with it about its debts cannot be: likewise
   std::uint16_t priority = 0;  // PCP and DEI as they stand in a TCI
   VlanId vlan = 0;             // set when the frame is admitted
   std::uint32_t size = 0;      // of all segments, without a popped tag
@@ -169,6 +168,7 @@ struct Outgoing {
            static_cast<std::uint8_t>(kEtherTypeVlan & 0xff), static_cast<std::uint8_t>(tci >> 8),
            static_cast<std::uint8_t>(tci)};
   }
+  Outgoing share() const { return {frame.share(), tagged, tag}; }
   static Outgoing untagged(FrameRef frame) {
     Outgoing out;
     out.set_untagged(std::move(frame));

@@ -44,7 +44,6 @@ Frame* FramePool::take_frame() {
   idle_frames_.pop_back();
   frame->refs = 1;
   frame->truncated = false;
-  frame->bad_offload = false;
   frame->priority = 0;
   frame->vlan = 0;
   frame->offload = Offload{};

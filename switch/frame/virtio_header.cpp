@@ -129,7 +129,8 @@ VirtioHeader make_virtio_header(const Offload& offload) {
     store(header, kChecksumOffsetAt, offload.checksum_offset);
   }
   switch (offload.segmentation) {
-    case Offload::Segmentation::none: return header;
+    case Offload::Segmentation::none:
+    case Offload::Segmentation::malformed: return header;
     case Offload::Segmentation::tcp4: header[kKindAt] = kKindTcp4; break;
     case Offload::Segmentation::tcp6: header[kKindAt] = kKindTcp6; break;
     case Offload::Segmentation::udp: header[kKindAt] = kKindUdp; break;

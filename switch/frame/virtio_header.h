@@ -23,10 +23,6 @@ namespace lanyard {
 constexpr std::size_t kVirtioHeaderSize = 12;
 using VirtioHeader = std::array<std::uint8_t, kVirtioHeaderSize>;
 
-// The most frames one may be cut into: the 64 KiB of an IP packet at the least segment size that
-// Linux's TCP uses (48) come to 1,366.
-constexpr std::size_t kSegmentsMax = 2048;
-
 enum class VirtioFault : std::uint8_t {
   none,
   unknown_segmentation,  // a kind that nobody was offered

@@ -104,7 +104,7 @@ TEST_F(GatewayBackendTest, LiesAndRuntsAreCounted) {
   send_message(gateway.get(), {}, to_bob(kMaxFrameSize + 1));
   const DropCounters& drops = bridge.port(1)->counters.drops;
   ASSERT_TRUE(until([&] { return drops.incoming() == 4; }));
-  EXPECT_EQ(drops.of(Drop::bad_offload), 1U);
+  EXPECT_EQ(drops.of(Drop::malformed_offload), 1U);
   EXPECT_EQ(drops.of(Drop::too_short), 2U);
   EXPECT_EQ(drops.of(Drop::too_long), 1U);
 }
