@@ -124,8 +124,7 @@ bool is_sound_ipv6(Bytes head, std::size_t at, const Frame& frame, std::uint8_t 
   }
   std::uint8_t next = ip[kIpv6NextAt];
   at += kIpv6HeaderSize;
-  while (at + 8 <= end &&
-         (next == kHopByHop || next == kRouting || next == kDestinationOptions)) {
+  while (at + 8 <= end && (next == kHopByHop || next == kRouting || next == kDestinationOptions)) {
     next = head[at];
     at += std::size_t{8} * (head[at + 1] + 1U);
   }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "switch/frame/ethernet.h"
+#include "switch/frame/offload.h"
 
 namespace lanyard::testing {
 
@@ -47,9 +48,10 @@ inline std::string python_bytes(std::span<const std::uint8_t> bytes) {
                      hex(bytes.first(plain)), bytes[plain], bytes[plain] + bytes.size() - plain);
 }
 
-// A frame's bytes as they stand on the wire.
+// A frame's bytes as they stand on the wire, and what it owes beside them.
 struct WireFrame {
   Bytes bytes;
+  Offload offload{};
 
   std::string scapy() const {
     const EthernetView view(bytes);
@@ -75,6 +77,7 @@ struct WireFrame {
   friend bool operator==(const WireFrame&, const WireFrame&) = default;
   friend void PrintTo(const WireFrame& frame, std::ostream* out) {
     *out << frame.bytes.size() << " bytes: " << frame.scapy();
+    if (!frame.offload.owes_nothing()) *out << ", owing work";
   }
 };
 

@@ -23,6 +23,7 @@ inline WireFrame gathered(const Outgoing& out) {
   std::array<iovec, kGatherMax> parts{};
   const std::size_t count = gather(out, parts);
   WireFrame frame;
+  frame.offload = out.frame->offload;
   for (std::size_t i = 0; i < count; ++i) {
     const auto* const data = static_cast<const std::uint8_t*>(parts[i].iov_base);
     frame.bytes.insert(frame.bytes.end(), data, data + parts[i].iov_len);
@@ -38,6 +39,7 @@ inline FrameRef frame_of(FramePool& pool, const WireFrame& wire) {
   if (size != 0) std::memcpy(data, wire.bytes.data(), size);
   frame->set_bytes(data, static_cast<std::uint32_t>(size));
   frame->truncated = size < wire.bytes.size();
+  frame->offload = wire.offload;
   return frame;
 }
 
@@ -49,6 +51,7 @@ struct Cable {
   std::vector<WireFrame> from_switch;
   std::size_t room = kUnlimited;  // how many more frames the reader takes
   std::uint32_t frame_max = kMaxFrameSize;
+  bool offloads = false;    // the reader takes over what frames owe
   Drop loses = Drop::none;  // every frame given is lost for this reason
   bool closed = false;      // receive() reports the end
   bool destroyed = false;   // the endpoint is gone
@@ -67,6 +70,7 @@ class MemoryEndpoint final : public Endpoint {
   Caps caps() const override {
     Caps caps;
     caps.frame_max = cable_->frame_max;
+    caps.checksum = caps.tcp_segmentation = caps.udp_segmentation = cable_->offloads;
     return caps;
   }
   int wait_fd() const override { return cable_->wait.get(); }

@@ -4,6 +4,7 @@
 // offered = transmitted + queued + outgoing drops. Here receivers are slow, small, lossy, or leave.
 #include <gtest/gtest.h>
 
+#include "tests/support/large_packet.h"
 #include "tests/support/random.h"
 #include "tests/support/test_switch.h"
 
@@ -15,6 +16,7 @@ using testing::Cable;
 using testing::environment_number;
 using testing::frame;
 using testing::kBroadcast;
+using testing::LargePacket;
 using testing::Random;
 using testing::station;
 using testing::TestSwitch;
@@ -74,9 +76,22 @@ class RandomTraffic {
       if (random_.one_in(4)) builder.tag(static_cast<VlanId>(random_.one_in(2) ? 10 : 11));
       builder.size(random_.one_in(20) ? 3000 : random_.below(300));
       if (random_.one_in(30)) builder.cut(random_.below(18));
-      wire = builder;
+      wire = random_.one_in(20) ? owing() : builder;
     }
     sw_.send(id, frames);
+  }
+
+  // A large packet, or one that only lacks its checksum, or one that lies.
+  WireFrame owing() {
+    LargePacket packet;
+    packet.payload = 1 + random_.below(5000);
+    packet.segment_size = static_cast<std::uint16_t>(random_.below(1500));
+    packet.ipv6 = random_.one_in(2);
+    packet.udp = random_.one_in(2);
+    packet.tags = random_.below(2);
+    WireFrame wire = packet.wire();
+    if (random_.one_in(5)) wire.bytes.pop_back();
+    return wire;
   }
 
   Plug* any_plug(PortId id) {
@@ -95,6 +110,7 @@ class RandomTraffic {
     cable.room = random_.one_in(2) ? Cable::kUnlimited : random_.below(200);
     cable.frame_max =
         static_cast<std::uint32_t>(random_.one_in(2) ? 1522 : 60 + random_.below(300));
+    cable.offloads = random_.one_in(2);
     constexpr Drop kLosses[] = {Drop::none, Drop::none, Drop::none, Drop::receiver_gone,
                                 Drop::link_down};
     cable.loses = random_.of(kLosses);

@@ -7,6 +7,7 @@
 
 #include <map>
 
+#include "tests/support/large_packet.h"
 #include "tests/support/test_switch.h"
 
 namespace lanyard {
@@ -22,6 +23,7 @@ using testing::kAlice;
 using testing::kBob;
 using testing::kBroadcast;
 using testing::kCarol;
+using testing::LargePacket;
 using testing::TestSwitch;
 using testing::WireFrame;
 
@@ -196,6 +198,20 @@ TEST(Forward, DropsWhatItsReceiveBufferCutOff) {
   TestSwitch sw(2);
   sw.send(1, frame().size(69633));
   expect_dropped(sw, 1, Drop::too_long);
+}
+
+TEST(Forward, DropsDebtsThatCannotBe) {
+  LargePacket packet;
+  packet.tags = 1;
+  WireFrame wire = packet.wire();
+  wire.bytes.pop_back();
+  for (const bool hub : {false, true}) {
+    TestSwitch sw(2);
+    sw->set_hub(hub);
+    sw.send(1, wire);
+    expect_dropped(sw, 1, Drop::malformed_offload);
+    wire.offload = Offload::malformed();
+  }
 }
 
 TEST(Forward, DropsTagsThatDoNotEnd) {

@@ -63,7 +63,7 @@ TEST_F(FrameQueueTest, KeepsTagPriorityAndDebts) {
   EgressBatch batch;
   queue_.peek(pool_, batch);
   ASSERT_EQ(batch.size(), 1U);
-  EXPECT_EQ(gathered(batch[0]), frame().tag(0xabc, 5, true).payload("debt").wire());
+  EXPECT_EQ(gathered(batch[0]).bytes, frame().tag(0xabc, 5, true).payload("debt").wire().bytes);
   EXPECT_EQ(batch[0].frame->offload, debts);
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/large_packet.h"
 #include "tests/support/test_switch.h"
 
 namespace lanyard {
@@ -14,6 +15,7 @@ using ::testing::ElementsAre;
 using testing::expect_balance;
 using testing::frame;
 using ::testing::IsEmpty;
+using testing::LargePacket;
 using testing::TestSwitch;
 using testing::WireFrame;
 
@@ -163,6 +165,70 @@ TEST(Plug, DropsTooLongFramesByNameEvenBehindAQueue) {
   expect_balance(*sw);
   sw.read(2, Cable::kUnlimited);
   EXPECT_THAT(sw.received(2), ElementsAre(frame().payload("a"), frame().payload("b")));
+}
+
+TEST(Plug, PaysForThoseWhoCannotAndForNobodyElse) {
+  TestSwitch sw(4);
+  LargePacket packet;
+  packet.payload = 60'000;
+  sw.cable(2).offloads = true;
+  sw.cable(3).frame_max = 1522;
+  sw.cable(4).frame_max = 1522;
+  sw.send(1, {frame().payload("first"), packet.wire(), frame().payload("last")});
+  EXPECT_THAT(sw.received(2),
+              ElementsAre(frame().payload("first"), packet.wire(), frame().payload("last")));
+  for (const PortId id : {PortId{3}, PortId{4}}) {
+    const auto got = sw.received(id);
+    ASSERT_EQ(got.size(), 2U + 42U);
+    EXPECT_EQ(got.front(), frame().payload("first"));
+    EXPECT_EQ(got.back(), frame().payload("last"));
+    for (std::size_t i = 0; i < 42; ++i) {
+      EXPECT_EQ(packet.fault(got[i + 1].bytes, i, i * packet.segment_size), "");
+      EXPECT_TRUE(got[i + 1].offload.owes_nothing());
+    }
+    EXPECT_EQ(sw.port(id).counters.transmitted, 44U) << "as its receiver got them";
+    EXPECT_EQ(sw.port(id).counters.outgoing.frames, 3U) << "as they were forwarded";
+  }
+  expect_balance(*sw);
+}
+
+TEST(Plug, QueuesTheSegmentsOfALargeFrame) {
+  TestSwitch sw(2);
+  LargePacket packet;
+  packet.payload = 10'000;
+  sw.cable(2).room = 2;
+  sw.send(1, packet.wire());
+  EXPECT_EQ(sw.received(2).size(), 2U);
+  expect_balance(*sw);
+  sw.read(2, Cable::kUnlimited);
+  const auto rest = sw.received(2);
+  ASSERT_EQ(rest.size(), 5U);
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(packet.fault(rest[i].bytes, i + 2, (i + 2) * packet.segment_size), "");
+  }
+}
+
+TEST(Plug, QueuesALargeFrameAsItIsForWhoTakesIt) {
+  TestSwitch sw(2);
+  const LargePacket packet;
+  sw.cable(2).offloads = true;
+  sw.cable(2).room = 0;
+  sw.send(1, {packet.wire(), frame().payload("b")});
+  sw.read(2, Cable::kUnlimited);
+  EXPECT_THAT(sw.received(2), ElementsAre(packet.wire(), frame().payload("b")));
+}
+
+TEST(Plug, JudgesALargeFrameByWhatItBecomes) {
+  TestSwitch sw(2);
+  LargePacket packet;
+  sw.cable(2).frame_max = static_cast<std::uint32_t>(packet.header_size() + packet.segment_size);
+  sw.send(1, packet.wire());
+  EXPECT_EQ(sw.received(2).size(), 4U);
+  ++packet.segment_size;
+  sw.send(1, {packet.wire(), frame().payload("last")});
+  EXPECT_THAT(sw.received(2), ElementsAre(frame().payload("last")));
+  EXPECT_EQ(sw.port(2).counters.drops.of(Drop::exceeds_receiver), 1U);
+  expect_balance(*sw);
 }
 
 TEST(Plug, CountsWhatItsEndpointLosesByTheEndpointsReason) {
