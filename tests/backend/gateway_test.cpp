@@ -9,6 +9,7 @@
 #include "switch/frame/virtio_header.h"
 #include "switch/runtime/backend.h"
 #include "tests/support/lane_fixture.h"
+#include "tests/support/large_packet.h"
 
 namespace lanyard {
 namespace {
@@ -18,6 +19,7 @@ using testing::frame;
 using testing::kAlice;
 using testing::kBob;
 using testing::LaneFixture;
+using testing::LargePacket;
 using testing::SocketPair;
 using testing::WireFrame;
 
@@ -48,15 +50,11 @@ WireFrame to_bob(std::size_t size = 60) {
   return frame().from(kAlice).to(kBob).size(size);
 }
 
-Offload tcp_debt() {
-  Offload offload;
-  offload.segmentation = Offload::Segmentation::tcp4;
-  offload.needs_checksum = true;
-  offload.segment_size = 1448;
-  offload.header_size = 54;
-  offload.checksum_start = 34;
-  offload.checksum_offset = 16;
-  return offload;
+// TCP from Alice to Bob.
+LargePacket large_packet() {
+  LargePacket packet;
+  packet.payload = 40'000;
+  return packet;
 }
 
 TEST_F(GatewayBackendTest, CarriesFramesBehindAHeader) {
@@ -82,23 +80,23 @@ TEST_F(GatewayBackendTest, CarriesFramesBehindAHeader) {
 TEST_F(GatewayBackendTest, PassesOnWhatAFrameOwes) {
   const UniqueFd first = open_gateway();
   const UniqueFd second = open_gateway();
-  WireFrame large = to_bob(40000);
-  large.bytes[34 + 12] = 5 << 4;  // the length of the TCP header
-  const VirtioHeader header = make_virtio_header(tcp_debt());
+  const WireFrame large = large_packet().wire();
+  const VirtioHeader header = make_virtio_header(large.offload);
   send_message(first.get(), header, large);
   std::vector<WireFrame> got;
   ASSERT_TRUE(until([&] {
     got = testing::receive_frames(second.get());
     return !got.empty();
   }));
-  ASSERT_EQ(got[0].bytes.size(), kVirtioHeaderSize + 40000);
+  ASSERT_EQ(got[0].bytes.size(), kVirtioHeaderSize + large.bytes.size());
   EXPECT_TRUE(std::equal(header.begin(), header.end(), got[0].bytes.begin()));
 }
 
 TEST_F(GatewayBackendTest, LiesAndRuntsAreCounted) {
   const UniqueFd gateway = open_gateway();
   plug_memory();
-  send_message(gateway.get(), make_virtio_header(tcp_debt()), to_bob(53));  // no room for headers
+  send_message(gateway.get(), make_virtio_header(large_packet().offload()),
+               to_bob(53));  // no room for headers
   testing::send_frame(gateway.get(), WireFrame{testing::Bytes(5)});
   testing::send_frame(gateway.get(), WireFrame{testing::Bytes(kVirtioHeaderSize + 3)});
   send_message(gateway.get(), {}, to_bob(kMaxFrameSize + 1));
