@@ -20,92 +20,15 @@
 #include <cstring>
 #include <memory>
 
-#include "backend/burst_guess.h"
+#include "backend/tap_endpoint.h"
 #include "switch/base/text.h"
 #include "switch/frame/fixed_mac.h"
-#include "switch/frame/frame_pool.h"
 #include "switch/runtime/backend.h"
 
 namespace lanyard {
 namespace {
 
 constexpr Duration kReattachPeriod = std::chrono::milliseconds(300);
-
-Drop reason_of(int error) {
-  switch (error) {
-    case EIO: return Drop::link_down;  // tun: the interface is not up
-    case EBADFD: return Drop::receiver_gone;
-    default: return Drop::transmit_error;
-  }
-}
-
-class TapEndpoint final : public Endpoint {
- public:
-  TapEndpoint(UniqueFd fd, FramePool& pool) : fd_(std::move(fd)), pool_(pool) {}
-
-  // As the system calls it now.
-  std::string label() const override {
-    ifreq request{};
-    if (::ioctl(fd_.get(), TUNGETIFF, &request) != 0) return "tap";
-    return request.ifr_name;
-  }
-  Caps caps() const override {
-    Caps caps;
-    caps.frame_max = kMaxFrameSize;
-    return caps;
-  }
-  int wait_fd() const override { return fd_.get(); }
-
-  // The device gives one frame a call.
-  Rx receive(FrameBatch& into) override {
-    const std::size_t wanted = guess_.expects_one() ? 1 : into.room();
-    const Rx rx = read_frames(into, wanted);
-    guess_.found(into.size());
-    return rx;
-  }
-
-  Transmitted transmit(std::span<const Outgoing> frames) override {
-    Transmitted done;
-    for (const Outgoing& out : frames) {
-      if (write_frame(out) < 0) {
-        if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) break;
-        done.why = reason_of(errno);
-        ++done.lost;
-      }
-      ++done.consumed;
-    }
-    return done;
-  }
-
- private:
-  Rx read_frames(FrameBatch& into, std::size_t wanted) {
-    for (; wanted != 0; --wanted) {
-      if (!empty_) empty_ = pool_.make();
-      std::uint8_t* const data = empty_->segments[0].data;
-      const ssize_t count = ::read(fd_.get(), data, kMaxFrameSize);
-      if (count < 0) return errno == EBADFD ? Rx::closed : Rx::drained;
-      if (count == 0) return Rx::drained;
-      empty_->set_bytes(data, static_cast<std::uint32_t>(count));
-      into.push(std::move(empty_));
-    }
-    return into.room() == 0 ? Rx::more : Rx::drained;
-  }
-
-  ssize_t write_frame(const Outgoing& out) const {
-    const Frame& frame = *out.frame;
-    if (!out.tagged && frame.segment_count == 1) {
-      return ::write(fd_.get(), frame.segments[0].data, frame.segments[0].size);
-    }
-    std::array<iovec, kGatherMax> parts;
-    const std::size_t count = gather(out, parts);
-    return ::writev(fd_.get(), parts.data(), static_cast<int>(count));
-  }
-
-  UniqueFd fd_;
-  FramePool& pool_;
-  BurstGuess guess_;
-  FrameRef empty_;
-};
 
 void set_address(const ifreq& interface, MacAddress mac, Log& log) {
   const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -144,48 +67,69 @@ void report_if_down(const ifreq& interface, Log& log) {
 struct OpenTap {
   UniqueFd fd;
   std::string name;
+  TapOffloads offloads;
 };
 
-Result<OpenTap> attach(const std::string& name, Log& log) {
+Result<UniqueFd> open_device(const std::string& name) {
+  UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  if (fd) return fd;
+  const int code = errno;
+  return Error{code, fmt::format("{}: /dev/net/tun: {}. {}", printable(name), std::strerror(code),
+                                 code == EACCES || code == EPERM
+                                     ? "Its mode lets nobody but root in: chmod 666 /dev/net/tun"
+                                     : "Is the kernel's tun module there? modprobe tun")};
+}
+
+// With the virtio header when that is wanted and can be had. One that was made with multi_queue is
+// attached the same way or not at all.
+Result<OpenTap> attach_as(const std::string& name, bool existed, bool header, ifreq& request) {
+  Result<UniqueFd> fd = open_device(name);
+  if (!fd) return fd.error();
+  request = {};
+  std::memcpy(request.ifr_name, name.data(), name.size());
+  const int flags = IFF_TAP | IFF_NO_PI | (header ? IFF_VNET_HDR : 0);
+  request.ifr_flags = static_cast<short>(flags);
+  int made = ::ioctl(fd.value().get(), TUNSETIFF, &request);
+  if (made != 0 && errno == EINVAL && existed) {
+    request.ifr_flags = static_cast<short>(flags | IFF_MULTI_QUEUE);
+    made = ::ioctl(fd.value().get(), TUNSETIFF, &request);
+  }
+  if (made != 0 && errno != EINVAL) return cannot_open(name, errno);
+  TapOffloads offloads;
+  offloads.header = header;
+  if (made != 0 || !agree_on_offloads(fd.value().get(), offloads)) {
+    if (!header) return cannot_open(name, made != 0 ? errno : EINVAL);
+    fd = UniqueFd();  // before it is attached again
+    return attach_as(name, existed, false, request);
+  }
+  return OpenTap{fd.take(), request.ifr_name, offloads};
+}
+
+Result<OpenTap> attach(const std::string& name, bool offload, Log& log) {
   if (name.empty() || name.size() >= IFNAMSIZ) {
     return Error{EINVAL, fmt::format("'{}': an interface name has 1 to {} characters",
                                      printable(name), IFNAMSIZ - 1)};
   }
-  UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) {
-    const int code = errno;
-    return Error{code, fmt::format("{}: /dev/net/tun: {}. {}", printable(name), std::strerror(code),
-                                   code == EACCES || code == EPERM
-                                       ? "Its mode lets nobody but root in: chmod 666 /dev/net/tun"
-                                       : "Is the kernel's tun module there? modprobe tun")};
-  }
   const bool existed = ::if_nametoindex(name.c_str()) != 0;
   ifreq request{};
-  std::memcpy(request.ifr_name, name.data(), name.size());
-  request.ifr_flags = IFF_TAP | IFF_NO_PI;
-  int made = ::ioctl(fd.get(), TUNSETIFF, &request);
-  if (made != 0 && errno == EINVAL && existed) {
-    // One that was made with multi_queue is attached the same way or not at all.
-    request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE;
-    made = ::ioctl(fd.get(), TUNSETIFF, &request);
-  }
-  if (made != 0) return cannot_open(name, errno);
+  Result<OpenTap> tap = attach_as(name, existed, offload, request);
+  if (!tap) return tap;
   if (!existed) set_address(request, fixed_mac(request.ifr_name), log);
   report_if_down(request, log);
-  return OpenTap{std::move(fd), request.ifr_name};
+  return tap;
 }
 
 // Keeps one TAP plugged in as long as the system has it.
 class TapService final : public Service {
  public:
-  TapService(std::string name, std::optional<PortId> port, Patchbay& patchbay)
-      : name_(std::move(name)), port_(port), patchbay_(patchbay) {}
+  TapService(std::string name, std::optional<PortId> port, bool offload, Patchbay& patchbay)
+      : name_(std::move(name)), port_(port), offload_(offload), patchbay_(patchbay) {}
   ~TapService() override {
     if (plug_ != nullptr) patchbay_.unplug(*plug_);
   }
 
   Result<void> plug_in() {
-    Result<OpenTap> tap = attach(name_, patchbay_.log());
+    Result<OpenTap> tap = attach(name_, offload_, patchbay_.log());
     if (!tap) return tap.error();
     name_ = tap.value().name;
     PlugRequest request;
@@ -195,9 +139,11 @@ class TapService final : public Service {
     request.traits.id = tap.value().fd.get();
     Result<PortId> port = patchbay_.reserve(request);
     if (!port) return port.error();
-    Result<Plug*> plug = patchbay_.plug(
-        port.value(), std::make_unique<TapEndpoint>(std::move(tap.value().fd), patchbay_.pool()),
-        std::move(request.traits), [this](UnplugReason why) { on_unplugged(why); });
+    Result<Plug*> plug =
+        patchbay_.plug(port.value(),
+                       std::make_unique<TapEndpoint>(std::move(tap.value().fd),
+                                                     tap.value().offloads, patchbay_.pool()),
+                       std::move(request.traits), [this](UnplugReason why) { on_unplugged(why); });
     if (!plug) return plug.error();
     plug_ = plug.value();
     port_ = port.value();
@@ -228,13 +174,14 @@ class TapService final : public Service {
 
   std::string name_;
   std::optional<PortId> port_;
+  bool offload_;
   Patchbay& patchbay_;
   Plug* plug_ = nullptr;
   EventLoop::Timer retry_;
 };
 
 Result<void> open_tap(const BackendOptions& options, Patchbay& patchbay) {
-  if (Result<void> known = options.check_keys({"port"}); !known) return known;
+  if (Result<void> known = options.check_keys({"port", "offload"}); !known) return known;
   std::optional<PortId> port;
   if (const std::string* const text = options.find("port"); text != nullptr) {
     const auto number = parse_integer(*text);
@@ -243,7 +190,12 @@ Result<void> open_tap(const BackendOptions& options, Patchbay& patchbay) {
     }
     port = static_cast<PortId>(*number);
   }
-  auto service = std::make_unique<TapService>(options.target(), port, patchbay);
+  const std::string* const offload = options.find("offload");
+  if (offload != nullptr && *offload != "on" && *offload != "off") {
+    return Error{EINVAL, fmt::format("tap: offload={} is neither on nor off", printable(*offload))};
+  }
+  auto service = std::make_unique<TapService>(options.target(), port,
+                                              offload == nullptr || *offload == "on", patchbay);
   if (Result<void> done = service->plug_in(); !done) return done;
   patchbay.keep(std::move(service));
   return {};
@@ -254,7 +206,7 @@ Result<void> open_tap(const BackendOptions& options, Patchbay& patchbay) {
 extern const Backend tap_backend;
 const Backend tap_backend{
     "tap",
-    "tap://NAME?port=N",
+    "tap://NAME?port=N&offload=on|off",
     "plug in a TAP interface of the host, created or attached by name",
     &open_tap,
 };
