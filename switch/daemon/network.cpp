@@ -54,6 +54,7 @@ Network::~Network() {
   gateway_.reset();
   gateway_plug_.reset();
   host_.reset();
+  plugs_.reset();
   sockets_.clear();
   environment_.lanes.remove(*lane_);
   lane_.reset();
@@ -68,6 +69,21 @@ Result<void> Network::open() {
   }
   for (const SocketConfig& socket : config_.sockets) {
     if (Result<void> opened = open_socket(socket); !opened) return opened;
+  }
+  return open_plugs();
+}
+
+Result<void> Network::open_plugs() {
+  plugs_.reset();  // a TAP can be attached once
+  plugs_ = std::make_unique<Attachment>(*lane_, [](Plug&) {});
+  for (const std::string& url : config_.plugs) {
+    const Result<BackendOptions> options = BackendOptions::parse(url);
+    Result<void> opened = options ? environment_.backends.open(options.value(), *plugs_)
+                                  : Result<void>(options.error());
+    if (!opened) {
+      return Error{opened.error().code,
+                   fmt::format("network {}: {}", config_.name, opened.error().text)};
+    }
   }
   return {};
 }
@@ -311,7 +327,12 @@ void Network::adopt(const NetworkConfig& wanted) {
     const auto found = sockets_.find(socket.path);
     if (found != sockets_.end()) *found->second.vlan = socket.vlan;
   }
+  const bool other_plugs = wanted.plugs != config_.plugs;
   config_ = wanted;
+  if (!other_plugs) return;
+  if (Result<void> opened = open_plugs(); !opened) {
+    environment_.log.warning("{}; the rest of the change is in force", opened.error().text);
+  }
 }
 
 // ---- events ----

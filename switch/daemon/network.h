@@ -96,6 +96,7 @@ class Network final : public RpcNetwork, public EventSink {
     std::unique_ptr<Attachment> attachment;
   };
 
+  Result<void> open_plugs();
   void make_gateway();
   Json gateway_parameters(const NetworkConfig& config) const;
   Result<void> plug_gateway(UniqueFd frames);
@@ -114,6 +115,7 @@ class Network final : public RpcNetwork, public EventSink {
   std::unique_ptr<Lane> lane_;
   std::map<std::string, Socket> sockets_;  // by path
   std::unique_ptr<HostLeg> host_;
+  std::unique_ptr<Attachment> plugs_;  // of config_.plugs
   std::unique_ptr<Attachment> gateway_plug_;
   std::unique_ptr<GatewayProcess> gateway_;
   const NetworkConfig* starting_with_ = nullptr;  // while a reload starts a gateway

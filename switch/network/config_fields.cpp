@@ -137,6 +137,8 @@ constexpr std::array kNetworkFields{
                                         "where the DHCP server lives, when not at the router"),
     field<&NetworkConfig::domain>("domain", kLive, "names of guests end in it"),
     field<&NetworkConfig::mtu>("mtu", kRestart, "largest packet, told to guests"),
+    field<&NetworkConfig::plugs>("plugs", kLive,
+                                 "what else is plugged in, as for port/plug: \"tap://NAME\""),
     field<&NetworkConfig::ports_max>("ports", kRestart, "most ports of its switch"),
     field<&NetworkConfig::vlans>("vlans", kLive, "VLANs of its switch"),
     field<&NetworkConfig::uplink>("uplink", kRestart,

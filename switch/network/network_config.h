@@ -143,6 +143,7 @@ struct NetworkConfig {
   std::string name;
   NetworkKind kind = NetworkKind::internal;
   std::vector<SocketConfig> sockets;
+  std::vector<std::string> plugs;  // backend URLs, plugged in besides: "tap://guest0"
   std::uint16_t ports_max = 256;
   std::vector<std::uint16_t> vlans;
   std::uint32_t mtu = 1500;  // what guests are told
