@@ -53,9 +53,11 @@ void diff_file(RpcCall& call) {
   if (!file) return;
   const ConfigOutcome outcome = read_config_file(*file);
   if (!outcome.problems.empty()) {
-    const ConfigProblem& first = outcome.problems.front();
-    return call.answer.error({RpcCode::failed, fmt::format("{}:{}:{}: {}", first.file, first.line,
-                                                           first.column, first.text)});
+    std::string text;
+    for (const ConfigProblem& problem : outcome.problems) {
+      append(text, "{}{}", text.empty() ? "" : "; ", problem.message());
+    }
+    return call.answer.error({RpcCode::failed, text});
   }
   call.answer.rows("changes", rows_of(diff(call.host.running(), outcome.configuration)));
 }
@@ -64,7 +66,12 @@ void reload(RpcCall& call) {
   const std::optional<std::string> file = file_of(call);
   if (!file) return;
   call.host.reload(*file, [answer = call.answer](const Result<std::vector<ConfigChange>>& changes) {
-    if (!changes) return answer.error(changes.error());
+    if (!changes) {
+      RpcError error = rpc_error_of(changes.error());
+      // The file is wrong, not the question.
+      if (error.code == RpcCode::invalid_params) error.code = RpcCode::failed;
+      return answer.error(error);
+    }
     answer.rows("changes", rows_of(changes.value()));
   });
 }
