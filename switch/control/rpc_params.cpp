@@ -83,9 +83,9 @@ RpcError unknown_rpc_method(std::string_view unknown) {
 std::optional<RpcError> check_rpc_params(const RpcMethod& method, const Json& params) {
   constexpr std::size_t kShown = 80;
   for (const auto& [key, value] : params.items()) {
-    const auto known =
-        std::find_if(method.parameters.begin(), method.parameters.end(),
-                     [&](const RpcParameter& parameter) { return parameter.name == key; });
+    const auto known = std::find_if(
+        method.parameters.begin(), method.parameters.end(),
+        [&name = key](const RpcParameter& parameter) { return parameter.name == name; });
     if (known == method.parameters.end()) {
       std::vector<std::string_view> names;
       for (const RpcParameter& parameter : method.parameters) names.push_back(parameter.name);

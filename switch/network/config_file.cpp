@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <optional>
 
 #include "switch/base/fd.h"
 #include "switch/network/config_defaults.h"
@@ -74,27 +75,80 @@ Json tree_of(const toml::node& node, ConfigPath& path, Places& places) {
   return nullptr;
 }
 
-// Whether a line has more dots outside of quotes than any key needs. The parser makes a table for
-// each and takes them down recursively.
-bool has_endless_key(std::string_view text) {
-  std::size_t dots = 0;
-  char quote = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '\n') {
-      dots = 0;
-      quote = 0;
-    } else if (quote != 0) {
-      if (c == '\\' && quote == '"') ++i;
-      if (c == quote) quote = 0;
+// What the parser should not see, in a walk over quotes and comments:
+// - endless dotted keys, since it makes a table for each part and takes them down recursively;
+// - bytes beyond ASCII where no text is: TOML forbids them, and so the complaint is a clear one;
+// - texts of several lines, which nothing here needs and which would make this walk less certain.
+class Gatekeeper {
+ public:
+  Gatekeeper(std::string_view text, const std::string& file) : text_(text), file_(file) {}
+
+  std::optional<ConfigProblem> find() {
+    constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+    if (text_.starts_with(kByteOrderMark)) text_.remove_prefix(kByteOrderMark.size());
+    for (std::size_t i = 0; i < text_.size() && !problem_; ++i) {
+      column_ = static_cast<unsigned>(i - line_begin_ + 1);
+      if (text_[i] == '\n') {
+        next_line(i);
+      } else if (quote_ != 0) {
+        i += in_quotes(i);
+      } else if (!in_comment_) {
+        outside(i);
+      }
+    }
+    return std::move(problem_);
+  }
+
+ private:
+  void complain(std::string sentence) {
+    if (!problem_) problem_ = ConfigProblem{file_, line_, column_, std::move(sentence)};
+  }
+
+  void next_line(std::size_t i) {
+    ++line_;
+    line_begin_ = i + 1;
+    dots_ = 0;
+    quote_ = 0;
+    in_comment_ = false;
+  }
+
+  static bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+
+  // How many bytes more are done with.
+  std::size_t in_quotes(std::size_t i) {
+    if (text_[i] == quote_) quote_ = 0;
+    if (text_[i] != '\\' || quote_ != '"' || i + 1 == text_.size()) return 0;
+    if (!is_ascii(text_[i + 1])) complain("there is no such escape in a text");
+    return text_[i + 1] == '\n' ? 0 : 1;
+  }
+
+  void outside(std::size_t i) {
+    const char c = text_[i];
+    if (c == '#') {
+      in_comment_ = true;
     } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else if (c == '.' && ++dots > kDotsMax) {
-      return true;
+      quote_ = c;
+      if (text_.substr(i).starts_with(std::string(3, c))) {
+        complain("no text here has several lines; write it in single quotes or double ones");
+      }
+    } else if (c == '.' && ++dots_ > kDotsMax) {
+      complain(fmt::format("a line has more than {} dots outside of quotes; texts stand in quotes",
+                           kDotsMax));
+    } else if (!is_ascii(c)) {
+      complain("letters beyond ASCII stand in quotes only");
     }
   }
-  return false;
-}
+
+  std::string_view text_;
+  const std::string& file_;
+  std::optional<ConfigProblem> problem_;
+  unsigned line_ = 1;
+  unsigned column_ = 1;
+  std::size_t line_begin_ = 0;
+  std::size_t dots_ = 0;
+  char quote_ = 0;
+  bool in_comment_ = false;
+};
 
 // The place of the nearest part that the file has.
 Place place_of(const ConfigReport::Item& item, const Places& places) {
@@ -152,10 +206,10 @@ ConfigOutcome parse_config(std::string_view text, const std::string& file) {
                                                 "one?",
                                                 kConfigSizeMax));
   }
-  if (has_endless_key(text)) {
-    return whole_file_problem(
-        file, fmt::format("a line has more than {} dots outside of quotes; texts stand in quotes",
-                          kDotsMax));
+  if (auto unfit = Gatekeeper(text, file).find()) {
+    ConfigOutcome outcome;
+    outcome.problems.push_back(std::move(*unfit));
+    return outcome;
   }
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) {

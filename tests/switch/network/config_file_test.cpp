@@ -151,6 +151,9 @@ INSTANTIATE_TEST_SUITE_P(
     Table, ConfigProblems,
     testing::Values(
         Wrong{"kind = ", "f:1:"},
+        Wrong{"[network.\xca\x92]", "f:1:10: letters beyond ASCII stand in quotes only"},
+        Wrong{"# \xca\x92\na = '\xca\x92'\nb = \xca\x92", "f:3:5: letters beyond ASCII"},
+        Wrong{"a = \"\"\"b\nc\"\"\"", "f:1:5: no text here has several lines"},
         Wrong{"[netwrok.a]\nkind='nat'", "f:1:2: netwrok: there is no such key; did you mean"},
         Wrong{"[network.a]\nkind='nat'\nsubnt='10.0.2.0/24'",
               "f:3:1: network.a.subnt: there is no such key; did you mean \"subnet\"?"},
