@@ -122,10 +122,39 @@ done
 INIT
 }
 
+# What a machine does with a lease: `udhcpc -i eth0` calls it, and it also prints what it was told.
+tiny_vm_dhcp_script() {
+    cat <<'SCRIPT'
+#!/bin/busybox sh
+case $1 in
+    bound | renew)
+        ip address flush dev "$interface" scope global
+        ip address add "$ip/$mask" dev "$interface"
+        [ -z "$mtu" ] || ip link set "$interface" mtu "$mtu"
+        # A network that tells no router leaves the default route alone.
+        for gateway in $router; do
+            ip route replace default via "$gateway" dev "$interface"
+            break
+        done
+        if [ -n "$dns" ]; then
+            : >/etc/resolv.conf
+            [ -z "$domain" ] || echo "search $domain" >>/etc/resolv.conf
+            for server in $dns; do echo "nameserver $server" >>/etc/resolv.conf; done
+        fi
+        echo "$interface: address $ip/$mask router ${router:-none} dns ${dns:-none}" \
+            "lease $lease server $serverid"
+        ;;
+    deconfig) ip link set "$interface" up ;;
+esac
+SCRIPT
+}
+
 tiny_vm_make_initramfs() {
     local cache=$1 root=$1/root number=10 file
     rm -rf "$root"
-    mkdir -p "$root/bin" "$root/modules"
+    mkdir -p "$root/bin" "$root/modules" "$root/etc"
+    tiny_vm_dhcp_script >"$root/etc/dhcp"
+    chmod 755 "$root/etc/dhcp"
     cp "$cache/busybox" "$root/bin/busybox"
     tiny_vm_init_script >"$root/init"
     chmod 755 "$root/init" "$root/bin/busybox"
@@ -133,7 +162,7 @@ tiny_vm_make_initramfs() {
     while read -r file; do
         tiny_vm_unpacked_module "$file" >"$root/modules/$number-$(basename "${file%.ko*}").ko"
         number=$((number + 1))
-    done < <(tiny_vm_module_order "$cache/download/tree" virtio_pci virtio_net 8021q | awk '!seen[$0]++')
+    done < <(tiny_vm_module_order "$cache/download/tree" virtio_pci virtio_net 8021q af_packet | awk '!seen[$0]++')
     # Not compressed: unpacking 3 MB costs the machine more than reading them.
     (cd "$root" && find . | "$cache/busybox" cpio --quiet -o -H newc) >"$cache/initramfs.new"
 }

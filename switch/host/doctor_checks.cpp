@@ -206,7 +206,7 @@ void check_ipv6(const DoctorContext& context, Findings& findings) {
           disabled ? "IPv6 is disabled on this host, and a network has an IPv6 address for it"
                    : "this kernel has no IPv6, and a network has an IPv6 address for the host",
           disabled ? "sysctl -w net.ipv6.conf.all.disable_ipv6=0"
-                   : "sed -i '/address6/d' lanyard.toml");
+                   : "lanyard check   # after address6 = \"none\" below [network.NAME.host]");
 }
 
 }  // namespace lanyard::doctor
