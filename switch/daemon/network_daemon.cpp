@@ -14,6 +14,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "switch/host/host_interface.h"
+#include "switch/host/routing.h"
 #include "switch/network/config_file.h"
 #include "switch/network/paths.h"
 
@@ -100,6 +102,9 @@ std::optional<int> NetworkDaemon::start() {
     if (!file) return failed(file.error());
     pid_file_.emplace(file.take());
   }
+  // What a predecessor that was killed has left on this host, also of networks we do not have.
+  HostInterface::clean_up(log_);
+  Routing::clean_up(state_directory(), log_);
   bool over = false;
   std::optional<Error> error;
   begin(wanted.take(), [&](const Result<std::vector<ConfigChange>>& changes) {

@@ -46,9 +46,9 @@ std::optional<InterfaceAlias> leftover(const LinkInfo& link) {
   return alias;
 }
 
-// Undoes what an alias tells; what is gone already is no matter.
-void undo(Netlink& netlink, int index, const InterfaceAlias& alias) {
-  if (alias.made && netlink.delete_link(index).ok()) return;
+// Undoes what an alias tells; what is gone already is no matter. False without the right to.
+bool undo(Netlink& netlink, int index, const InterfaceAlias& alias) {
+  if (alias.made && netlink.delete_link(index).ok()) return true;
   for (auto step = alias.added.rbegin(); step != alias.added.rend(); ++step) {
     if (*step == kUp) {
       static_cast<void>(netlink.set_up(index, false));
@@ -59,7 +59,7 @@ void undo(Netlink& netlink, int index, const InterfaceAlias& alias) {
       static_cast<void>(netlink.delete_address(index, prefix->address, prefix->length));
     }
   }
-  static_cast<void>(netlink.set_alias(index, {}));
+  return netlink.set_alias(index, {}).ok();
 }
 
 }  // namespace
@@ -133,9 +133,10 @@ Result<void> HostInterface::look_at_what_is_there() {
                                     printable(alias->network), alias->pid)};
   }
   if (const auto left = leftover(link.value())) {
-    log_.notice("{} was left by process {}, which has ended; cleared away", config_.name,
-                left->pid);
-    undo(netlink_, link.value().index, *left);
+    if (undo(netlink_, link.value().index, *left)) {
+      log_.notice("{} was left by process {}, which has ended; cleared away", config_.name,
+                  left->pid);
+    }
     prepared_ = netlink_.link(config_.name).ok();
     return {};
   }
@@ -269,9 +270,9 @@ void HostInterface::clean_up(Log& log) {
   for (const LinkInfo& link : links.value()) {
     const auto left = leftover(link);
     if (!left) continue;
+    if (!undo(netlink.value(), link.index, *left)) continue;
     log.notice("{} was left by process {} of network {}; cleared away", printable(link.name),
                left->pid, printable(left->network));
-    undo(netlink.value(), link.index, *left);
   }
 }
 
