@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is measured, on whom, and which figure is the goal."""
+"""What is measured of the switch, on whom, and which figure is the goal."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class Case:
     columns: dict[str, Callable[[Tools], Result]]
     rows: tuple[Row, ...]
     needs: Callable[[Tools], str | None] = lambda _tools: None  # why it cannot run here
+    contestants: tuple[str, ...] = (OURS, ORIGINAL, LEAST)  # the columns of the table it belongs to
 
 
 def rate(value: float) -> str:
@@ -290,7 +291,7 @@ def flood_cases() -> Iterator[Case]:
         yield flood_case(ports, "-single", "one frame a millisecond", False, rate=1000)
 
 
-def all_cases() -> list[Case]:
+def switch_cases() -> list[Case]:
     many = among(stream, (OURS, ORIGINAL, LEAST), macs=65536)
     return [
         stream_case(64, 1.6),

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from cases import Case, Goal, Result, Row
-from contestants import LEAST, ORIGINAL, OURS
+from contestants import OURS
 
 # results[case][column] is a list, one result for each repetition.
 Results = dict[str, dict[str, list[Result]]]
@@ -46,7 +46,7 @@ def case_lines(results: Results, case: Case) -> list[str]:
     lines = []
     for row in case.rows:
         cells = [cell(row, values(results, case, name, row.metric))
-                 for name in (OURS, ORIGINAL, LEAST)]
+                 for name in case.contestants]
         ours = values(results, case, OURS, row.metric)
         for goal in row.goals or (None,):
             ratio, text, met = "–", "–", "–"
@@ -54,14 +54,14 @@ def case_lines(results: Results, case: Case) -> list[str]:
                 other = values(results, case, goal.against, row.metric) if goal.against else []
                 ratio, met = judge(row, goal, ours, other)
                 text = goal.text(row.show)
-            elif ours and (original := values(results, case, ORIGINAL, row.metric)):
-                base = statistics.median(original)
+            elif ours and (other := values(results, case, case.contestants[1], row.metric)):
+                base = statistics.median(other)
                 ratio = f"{statistics.median(ours) / base:.2f}" if base else "–"
             fields = [f"{case.title}: {row.label}", *cells, ratio, text, met]
             lines.append(f"| {' | '.join(fields)} |")
-            cells = ["″"] * 3
+            cells = ["″"] * len(case.contestants)
     for column, runs in results.get(case.name, {}).items():
-        if not runs or column in (OURS, ORIGINAL, LEAST):
+        if not runs or column in case.contestants:
             continue
         for row in case.rows:
             shown = cell(row, values(results, case, column, row.metric))
@@ -80,10 +80,13 @@ def machine() -> str:
 
 def table(results: Results, cases: list[Case], conditions: list[str], notes: list[str]) -> str:
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    lines = [f"Measured {when} on {machine()}.", *conditions, "",
-             "| case | ours | vde_switch | least loop | ratio | goal | met |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [f"Measured {when} on {machine()}.", *conditions]
+    shown: tuple[str, ...] = ()
     for case in cases:
+        if case.contestants != shown:
+            shown = case.contestants
+            lines += ["", f"| case | {' | '.join(shown)} | ratio | goal | met |",
+                      f"| --- |{' --- |' * len(shown)} --- | --- | --- |"]
         lines += case_lines(results, case)
     if notes:
         lines += ["", *[f"- {note}" for note in notes]]

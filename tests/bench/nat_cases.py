@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""What is measured of NAT networks, and against whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from contestants import OURS, Failed, Tools, scratch
+from cases import Case, Goal, Result, Row, gigabits, megabytes, microseconds, milliseconds
+from nat_peers import (GUEST_TAP, NATS, PASTA, PYTHON, SLIRP4NETNS, Guest, await_that,
+                       configuration, missing, our_daemon, run, two_namespaces)
+
+HERE = Path(__file__).resolve().parent
+CONTESTANTS = (OURS, SLIRP4NETNS, PASTA)
+
+
+def per_second(value: float) -> str:
+    return f"{value:.0f} /s"
+
+
+def seconds_per_gigabyte(value: float) -> str:
+    return f"{value:.2f} s/GB"
+
+
+def listening(guest: Guest, port: int) -> Callable[[], bool]:
+    return lambda: f":{port}" in run(*guest.on_host("ss", "-Htln"))
+
+
+def iperf(name: str, flows: int, down: bool) -> Callable[[Tools], Result]:
+    """TCP from the guest to a server on the host's loopback, or back."""
+    def measure(tools: Tools) -> Result:
+        with NATS[name](tools) as guest:
+            server = subprocess.Popen(guest.on_host("iperf3", "-s", "-1"), stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            try:
+                await_that("iperf3 did not listen", listening(guest, 5201))
+                whole = max(1, round(tools.seconds))
+                before = guest.cpu_seconds()
+                done = subprocess.run(
+                    guest.command("iperf3", "-J", "-c", guest.gateway, "-t", str(whole), "-P", str(flows),
+                                  *(["-R"] if down else [])),
+                    capture_output=True, text=True, timeout=whole + 20, check=False)
+                cpu = guest.cpu_seconds() - before
+                answer = json.loads(done.stdout)
+                if "error" in answer:
+                    raise Failed(f"iperf3: {answer['error']}")
+                received = answer["end"]["sum_received"]
+                return {"bits_per_s": float(received["bits_per_second"]),
+                        "cpu_s_per_gb": cpu / max(1e-9, float(received["bytes"]) / 1e9)}
+            except subprocess.TimeoutExpired as error:
+                raise Failed("iperf3 did not end") from error
+            finally:
+                server.terminate()
+                server.wait()
+    return measure
+
+
+def connects(name: str) -> Callable[[Tools], Result]:
+    """Connect, request, answer, close: one after the other."""
+    def measure(tools: Tools) -> Result:
+        with NATS[name](tools) as guest:
+            server = subprocess.Popen(guest.on_host(PYTHON, str(HERE / "nat_client.py"), "serve", "5202"))
+            try:
+                await_that("the server did not listen", listening(guest, 5202))
+                done = subprocess.run(
+                    guest.command(PYTHON, str(HERE / "nat_client.py"), "connect", guest.gateway, "5202",
+                                  str(tools.seconds)),
+                    capture_output=True, text=True, timeout=tools.seconds + 20, check=False)
+                if done.returncode != 0:
+                    raise Failed(done.stderr.strip()[-300:])
+                return dict(json.loads(done.stdout))
+            finally:
+                server.kill()
+                server.wait()
+    return measure
+
+
+def leases(count: int) -> Callable[[Tools], Result]:
+    """From the first DISCOVER to the last ACK, clients in parallel."""
+    def measure(tools: Tools) -> Result:
+        with NATS[OURS](tools) as guest:
+            done = subprocess.run(
+                guest.command(PYTHON, str(HERE / "nat_client.py"), "leases", GUEST_TAP, str(count)),
+                capture_output=True, text=True, timeout=60, check=False)
+            if done.returncode != 0:
+                raise Failed(done.stderr.strip()[-300:])
+            return dict(json.loads(done.stdout))
+    return measure
+
+
+def flows_memory(count: int) -> Callable[[Tools], Result]:
+    def measure(tools: Tools) -> Result:
+        with NATS[OURS](tools) as guest:
+            server = subprocess.Popen(guest.on_host(PYTHON, str(HERE / "nat_client.py"), "serve", "5202"))
+            holder = subprocess.Popen(
+                guest.command(PYTHON, str(HERE / "nat_client.py"), "hold", guest.gateway, "5202", str(count)),
+                stdout=subprocess.PIPE, text=True)
+            try:
+                assert holder.stdout
+                if "held" not in holder.stdout.readline():
+                    raise Failed(f"{count} flows could not be opened")
+                return {"resident_bytes": float(guest.resident_bytes(guest.carriers[-1]))}
+            finally:
+                for process in (holder, server):
+                    process.kill()
+                    process.wait()
+    return measure
+
+
+def time_to_ready(tools: Tools) -> Result:
+    """`lanyard up` until it returns: a NAT network with its gateway."""
+    with scratch() as directory, two_namespaces() as (host, _guest):
+        file = configuration(directory)
+        places = {**os.environ, "LANYARD_RUNTIME_DIR": str(directory / "run"),
+                  "LANYARD_STATE_DIR": str(directory / "state")}
+        program = tools.programs[OURS].with_name("lanyard")
+        inside = ["ip", "netns", "exec", host, str(program)]
+        start = time.monotonic()
+        done = subprocess.run([*inside, "up", str(file)], capture_output=True, text=True, env=places, check=False)
+        elapsed = time.monotonic() - start
+        try:
+            if done.returncode != 0:
+                raise Failed(f"lanyard up: {done.stderr.strip()[-300:]}")
+        finally:
+            subprocess.run([*inside, "down"], capture_output=True, env=places, check=False)
+        return {"ready_ms": elapsed * 1000}
+
+
+def throughput_case(title: str, name: str, flows: int, down: bool) -> Case:
+    goals = (Goal(1, True, SLIRP4NETNS),)
+    return Case(f"nat-{name}", f"NAT, TAP guest, MTU 1500, {title}",
+                {peer: iperf(peer, flows, down) for peer in CONTESTANTS},
+                (Row("throughput", "bits_per_s", gigabits, goals),
+                 Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing, CONTESTANTS)
+
+
+def nat_cases() -> list[Case]:
+    return [
+        throughput_case("upload, 1 flow", "up", 1, False),
+        throughput_case("download, 1 flow", "down", 1, True),
+        throughput_case("upload, 8 flows", "up-8", 8, False),
+        throughput_case("download, 8 flows", "down-8", 8, True),
+        Case("nat-connect", "NAT, connect, request and close", {peer: connects(peer) for peer in CONTESTANTS},
+             (Row("rate", "per_s", per_second, (Goal(1, True, SLIRP4NETNS),)),
+              Row("median", "median_us", microseconds)), missing, CONTESTANTS),
+        Case("dhcp", "1,000 DHCP leases", {OURS: leases(1000)},
+             (Row("time", "elapsed_ms", milliseconds, (Goal(2000),)),), missing, CONTESTANTS),
+        Case("up", "lanyard up, a NAT network", {OURS: time_to_ready},
+             (Row("ready after", "ready_ms", milliseconds, (Goal(300),)),), missing, CONTESTANTS),
+        Case("gateway-100", "gateway with 100 flows", {OURS: flows_memory(100)},
+             (Row("resident", "resident_bytes", megabytes, (Goal(16e6),)),), missing, CONTESTANTS),
+        Case("gateway-2000", "gateway with 2,000 flows", {OURS: flows_memory(2000)},
+             (Row("resident", "resident_bytes", megabytes, (Goal(64e6),)),), missing, CONTESTANTS),
+    ]
