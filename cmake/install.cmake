@@ -44,12 +44,16 @@ install(FILES ${PROJECT_BINARY_DIR}/lanyard-config.cmake
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME lanyard)
 set(CPACK_PACKAGE_CONTACT "The Lanyard authors <lanyard@localhost>")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "virtual Ethernet switch for virtual machines")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "networks and a virtual Ethernet switch for virtual machines")
 set(CPACK_PACKAGE_DESCRIPTION "\
-Lanyard joins QEMU, VirtualBox and User-Mode Linux guests, TAP interfaces
-of the host and the programs of the VDE family to one Ethernet network. It
-learns addresses, keeps VLANs apart, counts every frame, and lets no slow or
-dead guest hold up the others.
+Lanyard gives virtual machines NAT networks with DHCP, DNS and forwarded
+ports, host-only and routed networks, and networks among guests; the NAT
+networks need no right. The command lanyard starts and shows them.
+.
+Underneath is a virtual Ethernet switch for QEMU, VirtualBox and User-Mode
+Linux guests, TAP interfaces of the host and the programs of the VDE family.
+It learns addresses, keeps VLANs apart, counts every frame, and lets no slow
+or dead guest hold up the others.
 .
 The package takes the place of vde-switch: the program vde_switch has the
 same options, the same management console and the same sockets, so guests

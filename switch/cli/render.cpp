@@ -36,7 +36,9 @@ std::string time_text(std::int64_t seconds) {
 std::string cell_text(std::string_view key, const Json& value) {
   if (value.is_number()) {
     const double number = value.get<double>();
-    if (key.ends_with("_s")) return duration_text(static_cast<std::int64_t>(number));
+    if (key.ends_with("_s") && !key.ends_with("_per_s")) {
+      return duration_text(static_cast<std::int64_t>(number));
+    }
     const bool is_time = key == "time" || key == "expires";
     if (is_time && number > 0 && number < 4e9) return time_text(static_cast<std::int64_t>(number));
   }

@@ -178,7 +178,8 @@ void check_ping(const DoctorContext& context, Findings& findings) {
     ok(findings, "guests may ping: net.ipv4.ping_group_range has our group");
   } else {
     note(findings,
-         fmt::format("guests of nat networks cannot ping: net.ipv4.ping_group_range is {}", *text),
+         fmt::format("guests of nat networks cannot ping: net.ipv4.ping_group_range is \"{}\"",
+                     fmt::join(words, " ")),
          "sysctl -w net.ipv4.ping_group_range='0 2147483647'");
   }
 }

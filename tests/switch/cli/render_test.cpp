@@ -54,6 +54,11 @@ TEST(Render, ShowsWhatIsNested) {
       "gateway:\n  pid: 7\nname:    lab\nsockets:\n  path=/a\n  path=/b\n");
 }
 
+TEST(Render, KnowsSecondsFromPerSecond) {
+  EXPECT_EQ(text_of("network.show", R"({"age_s":200,"new_flows_per_s":200})"),
+            "age_s:           3m20s\nnew_flows_per_s: 200\n");
+}
+
 TEST(Render, SurvivesAnyShape) {
   for (const char* json : {"null", "7", "[]", "[1]", R"({"ports":7})", R"({"ports":[7]})",
                            R"({"ports":[{"port":{}}]})", R"({"warnings":7})"}) {

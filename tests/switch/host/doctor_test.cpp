@@ -165,7 +165,8 @@ TEST_F(DoctorTest, Limits) {
   put("/proc/sys/net/core/wmem_max", "212992");
   expect(Level::note, "wmem_max is 212992", "sysctl -w net.core.wmem_max=");
   put("/proc/sys/net/ipv4/ping_group_range", "1\t0");
-  expect(Level::note, "cannot ping", "ping_group_range='0 2147483647'");
+  expect(Level::note, "cannot ping: net.ipv4.ping_group_range is \"1 0\"",
+         "ping_group_range='0 2147483647'");
   context_.descriptors_max = 1024;
   expect(Level::note, "at most 1024 descriptors", "ulimit -n");
   put("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
