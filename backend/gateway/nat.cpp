@@ -124,7 +124,9 @@ Result<void> NatTranslator::start() {
   auto engine = SlirpEngine::create(config_, context_.loop, context_.log, *this);
   if (!engine) return engine.error();
   engine_ = engine.take();
-  if (auto watched = watch_host_addresses(); !watched) return watched;
+  auto watch = watch_host_addresses(policy_);
+  if (!watch) return watch.error();
+  host_watch_ = watch.take();
   for (const ForwardConfig& forward : config_.forwards) forwards_.add_wanted(forward);
   for (const ForwardStatus& row : forwards_.status()) {
     if (!row.problem.empty()) context_.log.warning("forward {}: {}", row.config.name, row.problem);
@@ -133,19 +135,16 @@ Result<void> NatTranslator::start() {
   return {};
 }
 
-Result<void> NatTranslator::watch_host_addresses() {
-  if (!policy_.needs_host_addresses()) {
-    host_watch_.reset();
-    return {};
-  }
-  auto watch = HostAddressWatch::create(context_.loop, [this](std::vector<IpAddress> addresses) {
+// Nothing when its answers do not matter.
+Result<std::unique_ptr<HostAddressWatch>> NatTranslator::watch_host_addresses(
+    const Policy& policy) {
+  if (!policy.needs_host_addresses()) return std::unique_ptr<HostAddressWatch>();
+  return HostAddressWatch::create(context_.loop, [this](std::vector<IpAddress> addresses) {
     policy_.set_host_addresses(std::move(addresses));
   });
-  if (!watch) return watch.error();
-  host_watch_ = watch.take();
-  return {};
 }
 
+// First everything that can fail.
 Result<void> NatTranslator::reconfigure(const NetworkConfig& config) {
   if (!same_network(config, config_)) {
     return Error{EBUSY, fmt::format("network {}: its subnet and the addresses of its router and "
@@ -154,16 +153,20 @@ Result<void> NatTranslator::reconfigure(const NetworkConfig& config) {
   }
   auto policy = Policy::create(config);
   if (!policy) return policy.error();
+  auto watch = watch_host_addresses(policy.value());
+  if (!watch) return watch.error();
   if (auto set = engine_->set_outbound(config.outbound_address, config.outbound_address6); !set) {
     return set;
   }
   const std::vector<ForwardConfig> before = config_.forwards;
   config_ = config;
   policy_ = policy.take();
+  if (policy_.needs_host_addresses()) policy_.set_host_addresses(host_addresses());
+  host_watch_ = watch.take();
   quota_.set_limits(config.policy.flows_max, config.policy.new_flows_per_s);
   output_.set_mtu(config.mtu);
   forwards_.reconfigure(before, config.forwards);
-  return watch_host_addresses();
+  return {};
 }
 
 Result<void> NatTranslator::add_forward(const ForwardConfig& forward) {

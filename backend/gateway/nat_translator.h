@@ -54,7 +54,7 @@ class NatTranslator final : public Nat,
  private:
   NatTranslator(const NetworkConfig& config, Context context, Policy policy);
   Result<void> start();
-  Result<void> watch_host_addresses();
+  Result<std::unique_ptr<HostAddressWatch>> watch_host_addresses(const Policy& policy);
   void sweep();
 
   // From guests (nat_input.cpp).

@@ -2,6 +2,7 @@
 //
 // What guests cannot do, seen from outside: no socket of the host is opened for it.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <set>
@@ -146,6 +147,30 @@ TEST(NatPolicy, ReconfigurationHoldsForTheNextFlow) {
   }));
   config.subnet = Ipv4Prefix::parse("10.0.3.0/24");
   EXPECT_EQ(world.nat->reconfigure(config).error().code, EBUSY);
+}
+
+TEST(NatPolicy, AReconfigurationThatFailsChangesNothing) {
+  NetworkConfig open = nat_config();
+  open.policy.host_addresses = true;
+  NatWorld world(open);
+  NetworkConfig config = open;
+  config.policy.host_addresses = false;
+  ForwardConfig forward;
+  forward.name = "web";
+  forward.unix_path = "/nowhere/socket";
+  forward.guest = "10.0.2.15";
+  forward.guest_port = 80;
+  config.forwards.push_back(forward);
+  // The host's addresses, which matter now, cannot be watched without a descriptor.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const Result<void> refused = world.nat->reconfigure(config);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, EMFILE);
+  EXPECT_TRUE(world.nat->forwards().empty());
 }
 
 TEST(NatPolicy, AGuestHasOnlyItsFlows) {
