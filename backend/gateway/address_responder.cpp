@@ -49,6 +49,7 @@ void AddressResponder::set_network(const NetworkConfig& config) {
   add(config.dns_address6);
   if (config.subnet6) add(std::optional(link_local_of(link_.mac())));
   is_router_ = config.kind == NetworkKind::nat;
+  refuser_.set_network(config);
 }
 
 bool AddressResponder::is_ours(const IpAddress& address) const {
@@ -108,6 +109,11 @@ void AddressResponder::on_echo(const Packet& packet, const IcmpView& icmp) {
     finish_icmp6(message_, packet.to.v6(), packet.from.v6());
     link_.send_ip(packet.source, packet.to, packet.from, kProtocolIcmp6, kEchoHopLimit, message_);
   }
+}
+
+void AddressResponder::on_segment(std::span<std::uint8_t> frame, const Offload& offload, Time now) {
+  const auto reset = refuser_.reset(frame, offload, link_.mac(), now);
+  if (!reset.empty()) link_.send_frame(reset, {});
 }
 
 void AddressResponder::announce(Ipv4Address address) {

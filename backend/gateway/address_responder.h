@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: MIT
 //
 // The addresses of the gateway itself, as its guests find them: answers to ARP, to neighbour
-// solicitations and to pings of our own. It is also where the table of neighbours hears what guests
-// say about themselves.
+// solicitations and to pings of our own, and resets for TCP, which only NAT serves: a guest that
+// asks the name server by TCP on another network knows at once that it need not wait. It is also
+// where the table of neighbours hears what guests say about themselves.
 //
 // A guest that takes one of our addresses cuts everybody off, mostly by mistake. We say that it is
 // ours (once a second at most, RFC 5227 2.4 c), and the log says who it was. Gateway thread only.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "backend/gateway/guest_side.h"
 #include "backend/gateway/neighbour_table.h"
 #include "backend/gateway/packet.h"
+#include "backend/gateway/tcp_refuser.h"
 #include "switch/base/log.h"
 #include "switch/network/network_config.h"
 
@@ -36,6 +39,8 @@ class AddressResponder {
   void on_neighbour(const Packet& packet, const NeighbourMessage& nd, Time now);
   // A ping of one of our addresses.
   void on_echo(const Packet& packet, const IcmpView& icmp);
+  // A TCP segment to one of our addresses, where nobody listens. Its bytes may be changed.
+  void on_segment(std::span<std::uint8_t> frame, const Offload& offload, Time now);
 
  private:
   void announce(Ipv4Address address);
@@ -49,6 +54,7 @@ class AddressResponder {
   std::vector<IpAddress> addresses_;
   bool is_router_ = false;
   RateLimit conflicts_{1, std::chrono::seconds(1)};
+  TcpRefuser refuser_;
   PacketBytes message_;
 };
 

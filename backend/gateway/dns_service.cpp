@@ -191,6 +191,10 @@ std::uint16_t DnsService::tcp_port() const {
   return parts_->tcp ? parts_->tcp->port() : std::uint16_t{0};
 }
 
+std::uint16_t DnsService::tcp_port6() const {
+  return parts_->tcp ? parts_->tcp->port6() : std::uint16_t{0};
+}
+
 DnsStatus DnsService::status() const {
   Parts& parts = *parts_;
   parts.refresh_resolvers(false);
@@ -203,6 +207,7 @@ DnsStatus DnsService::status() const {
     status.problem = "no resolver answers";
   }
   status.tcp_port = tcp_port();
+  status.tcp_port6 = tcp_port6();
   if (parts.tcp) status.counters.connections = parts.tcp->accepted();
   return status;
 }
@@ -223,6 +228,7 @@ nlohmann::json to_json(const DnsStatus& status) {
           {"resolvers", std::move(resolvers)},
           {"pending", status.pending},
           {"tcp_port", status.tcp_port},
+          {"tcp_port6", status.tcp_port6},
           {"counters",
            {{"queries", counters.queries},
             {"local", counters.local},

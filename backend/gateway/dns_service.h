@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The name server of one network: guests ask it by UDP at the network's DNS address and by TCP
-// through NAT, which re-aims them at tcp_port() on the host's loopback. The network's own names are
+// through NAT, which re-aims them at tcp_port() or tcp_port6() on the host's loopback; without NAT
+// there is no TCP, and the gateway refuses it (address_responder.h). The network's own names are
 // answered here (dns_zone.h); everything else goes to the host's resolvers (dns_forwarder.h), which
 // are read from resolv.conf and read again whenever it changes (resolver_list.h). This class only
 // joins those parts to descriptors and timers.
@@ -57,6 +58,7 @@ struct DnsStatus {
   DnsCounters counters;
   std::uint32_t pending = 0;
   std::uint16_t tcp_port = 0;
+  std::uint16_t tcp_port6 = 0;
 };
 
 nlohmann::json to_json(const DnsStatus& status);
@@ -73,8 +75,9 @@ class DnsService {
   void on_datagram(const GuestDatagram& datagram);
   // Queries under way are finished by the resolvers they were sent to.
   Result<void> reconfigure(const NetworkConfig& config);
-  // Of 127.0.0.1; 0 when there is no listener (the log says why).
+  // Of 127.0.0.1 and of ::1; 0 when there is no listener there (the log says why there is none).
   std::uint16_t tcp_port() const;
+  std::uint16_t tcp_port6() const;
   DnsStatus status() const;
 
  private:

@@ -28,24 +28,36 @@ Error error_now(const char* what) {
 
 Result<std::unique_ptr<DnsTcpServer>> DnsTcpServer::create(EventLoop& loop, OnQuery on_query,
                                                            OnGone on_gone) {
-  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return error_now("socket");
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  if (::bind(fd.get(), generic, size) != 0) return error_now("bind");
-  if (::listen(fd.get(), kBacklog) != 0) return error_now("listen");
-  if (::getsockname(fd.get(), generic, &size) != 0) return error_now("getsockname");
-  const int listening = fd.get();
-  std::unique_ptr<DnsTcpServer> server(new DnsTcpServer(
-      loop, std::move(fd), ntohs(address.sin_port), std::move(on_query), std::move(on_gone)));
-  Result<EventLoop::Watch> watch =
-      loop.watch(listening, EPOLLIN, [self = server.get()](std::uint32_t) { self->on_connect(); });
-  if (!watch) return watch.error();
-  server->watch_ = watch.take();
+  std::unique_ptr<DnsTcpServer> server(
+      new DnsTcpServer(loop, std::move(on_query), std::move(on_gone)));
+  const Result<void> v4 = server->listen(server->v4_, AF_INET);
+  const Result<void> v6 = server->listen(server->v6_, AF_INET6);
+  if (!v4 && !v6) return v4.error();
   return server;
+}
+
+Result<void> DnsTcpServer::listen(Listener& listener, int family) {
+  const bool is_v4 = family == AF_INET;
+  UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return error_now("socket");
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_addr = in6addr_loopback;
+  auto* const name = is_v4 ? reinterpret_cast<sockaddr*>(&v4) : reinterpret_cast<sockaddr*>(&v6);
+  socklen_t size = is_v4 ? sizeof v4 : sizeof v6;
+  if (::bind(fd.get(), name, size) != 0) return error_now("bind");
+  if (::listen(fd.get(), kBacklog) != 0) return error_now("listen");
+  if (::getsockname(fd.get(), name, &size) != 0) return error_now("getsockname");
+  Result<EventLoop::Watch> watch =
+      loop_.watch(fd.get(), EPOLLIN, [this, &listener](std::uint32_t) { on_connect(listener); });
+  if (!watch) return watch.error();
+  listener.port = ntohs(is_v4 ? v4.sin_port : v6.sin6_port);
+  listener.fd = std::move(fd);
+  listener.watch = watch.take();
+  return {};
 }
 
 bool DnsTcpServer::make_room() {
@@ -60,12 +72,12 @@ bool DnsTcpServer::make_room() {
   return true;
 }
 
-void DnsTcpServer::on_connect() {
-  UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+void DnsTcpServer::on_connect(Listener& listener) {
+  UniqueFd fd(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!fd && (errno == EMFILE || errno == ENFILE)) {
     // It would be ready again at once, and for as long as there is no descriptor.
-    watch_.set_events(0);
-    accept_timer_ = loop_.after(kIdleCheck, [this] { watch_.set_events(EPOLLIN); });
+    listener.watch.set_events(0);
+    listener.again = loop_.after(kIdleCheck, [&listener] { listener.watch.set_events(EPOLLIN); });
   }
   if (!fd || !make_room()) return;
   const int on = 1;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// DNS over TCP for guests (RFC 7766): listens on a port of the host's loopback, which NAT makes the
-// guests' 53. Many queries a connection, answered as the answers come.
+// DNS over TCP for guests (RFC 7766): listens on a port of the host's loopback of each family,
+// which NAT makes the guests' 53. Many queries a connection, answered as the answers come. A host
+// without IPv6 has the IPv4 listener alone.
 //
 // What makes it hard: whoever connects may send slowly, ask much or read nothing. So connections,
 // the queries under way on each and the bytes that wait for its reader are bounded; input is not
@@ -42,7 +43,9 @@ class DnsTcpServer {
   DnsTcpServer(const DnsTcpServer&) = delete;
   DnsTcpServer& operator=(const DnsTcpServer&) = delete;
 
-  std::uint16_t port() const { return port_; }
+  // Of 127.0.0.1 and of ::1; 0: there is none.
+  std::uint16_t port() const { return v4_.port; }
+  std::uint16_t port6() const { return v6_.port; }
   std::size_t connections() const { return connections_.size(); }
   std::uint64_t accepted() const { return next_id_ - 1; }
   void reply(std::uint64_t connection, std::span<const std::uint8_t> message);
@@ -59,14 +62,18 @@ class DnsTcpServer {
     EventLoop::Watch watch;  // ends before the descriptor does
   };
 
-  DnsTcpServer(EventLoop& loop, UniqueFd fd, std::uint16_t port, OnQuery on_query, OnGone on_gone)
-      : loop_(loop),
-        on_query_(std::move(on_query)),
-        on_gone_(std::move(on_gone)),
-        port_(port),
-        fd_(std::move(fd)) {}
+  struct Listener {
+    UniqueFd fd;
+    std::uint16_t port = 0;
+    EventLoop::Watch watch;  // ends before the descriptor does
+    EventLoop::Timer again;
+  };
 
-  void on_connect();
+  DnsTcpServer(EventLoop& loop, OnQuery on_query, OnGone on_gone)
+      : loop_(loop), on_query_(std::move(on_query)), on_gone_(std::move(on_gone)) {}
+
+  Result<void> listen(Listener& listener, int family);
+  void on_connect(Listener& listener);
   bool make_room();
   void on_ready(std::uint64_t id, std::uint32_t events);
   bool receive(Connection& connection);
@@ -84,13 +91,11 @@ class DnsTcpServer {
   EventLoop& loop_;
   OnQuery on_query_;
   OnGone on_gone_;
-  std::uint16_t port_;
-  UniqueFd fd_;
   std::uint64_t next_id_ = 1;
   std::map<std::uint64_t, Connection> connections_;
-  EventLoop::Watch watch_;
   EventLoop::Timer idle_timer_;
-  EventLoop::Timer accept_timer_;
+  Listener v4_;
+  Listener v6_;
 };
 
 }  // namespace lanyard

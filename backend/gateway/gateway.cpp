@@ -68,7 +68,7 @@ Result<void> Gateway::start() {
         Nat::create(config_, {context_.loop, link_, directory_, context_.log});
     if (!nat) return nat.error();
     nat_ = nat.take();
-    if (dns_) nat_->set_dns_tcp_ports(dns_->tcp_port(), 0);
+    if (dns_) nat_->set_dns_tcp_ports(dns_->tcp_port(), dns_->tcp_port6());
     pings_ = std::make_unique<PingRelay>(
         context_.loop, link_, context_.log,
         [this](const IpAddress&, const IpAddress& target) { return may_ping(target); });
@@ -148,7 +148,8 @@ Result<void> Gateway::reconfigure(const NetworkConfig& config) {
     if (Result<void> done = start_dhcp(); !done) return done;
   }
   if (nat_) {
-    nat_->set_dns_tcp_ports(dns_ ? dns_->tcp_port() : std::uint16_t{0}, 0);
+    nat_->set_dns_tcp_ports(dns_ ? dns_->tcp_port() : std::uint16_t{0},
+                            dns_ ? dns_->tcp_port6() : std::uint16_t{0});
     nat_->guests_changed();
   }
   if (pings_) pings_->set_network(config_);

@@ -57,6 +57,10 @@ void Gateway::on_ip(const FrameChannel::Received& received, const Packet& packet
     const std::uint8_t icmp = packet.kind == Packet::Kind::ipv4 ? kProtocolIcmp : kProtocolIcmp6;
     if (packet.protocol == icmp && on_icmp(received, packet)) return;
   }
+  if (!nat_ && unicast && !packet.is_fragment && packet.protocol == kProtocolTcp &&
+      responder_.is_ours(packet.to)) {
+    responder_.on_segment(received.frame, received.offload, context_.loop.now());
+  }
   if (!unicast || !nat_) return counters_.count(GatewayWay::not_served);
   counters_.count(GatewayWay::nat);
   to_nat(received);

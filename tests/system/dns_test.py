@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from scapy.layers.dns import DNS, DNSQR
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from support.gateway_process import NAT, GatewayProcess
 from support.waiting import wait_until
@@ -129,3 +130,71 @@ def test_resolv_conf_is_followed(gateway: GatewayProcess, tmp_path: Path) -> Non
     path.unlink()
     assert ask(gateway, "www.example.org", 2).rcode == 2
     assert "No such file" in dns_status(gateway)["problem"]
+
+
+class TcpClient:
+    """As much of a guest's TCP as one question takes."""
+
+    def __init__(self, gateway: GatewayProcess, guest: str, server: str) -> None:
+        self.gateway = gateway
+        ip = IPv6 if ":" in server else IP
+        self.ip = ip(src=guest, dst=server)
+        self.next, self.expected = 1000, 0
+
+    def say(self, flags: str, payload: bytes = b"") -> None:
+        segment = TCP(sport=40001, dport=53, flags=flags, seq=self.next, ack=self.expected)
+        self.gateway.send(Ether(src=GUEST, dst=ROUTER) / self.ip / segment / payload)
+        self.next += len(payload) + (1 if "S" in flags else 0)
+
+    def hear(self) -> TCP:
+        frame = self.gateway.until(lambda p: TCP in p and p[TCP].dport == 40001)
+        segment: TCP = frame[TCP]
+        return segment
+
+    def connect(self) -> TCP:
+        self.say("S")
+        reply = self.hear()
+        self.expected = reply.seq + 1
+        return reply
+
+    def ask(self, name: str) -> DNS:
+        query = bytes(DNS(id=7, rd=1, qd=DNSQR(qname=name)))
+        self.say("A")
+        self.say("PA", len(query).to_bytes(2, "big") + query)
+        received = b""
+        while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2], "big"):
+            segment = self.hear()
+            data = bytes(segment.payload)
+            if segment.seq == self.expected and data:
+                received += data
+                self.expected += len(data)
+                self.say("A")
+        return DNS(received[2:])
+
+
+WAYS = [("10.0.2.15", "10.0.2.3"), ("fd17:625c:f037:2::15", "fd17:625c:f037:2::3")]
+
+
+@pytest.mark.parametrize(("guest", "server"), WAYS)
+def test_guests_ask_by_tcp_through_nat(
+    gateway: GatewayProcess, dnsmasq: str, guest: str, server: str
+) -> None:
+    configure(gateway, upstream=[dnsmasq])
+    client = TcpClient(gateway, guest, server)
+    assert client.connect().flags == "SA"
+    assert client.ask("many.example.org").ancount == MANY
+
+
+@pytest.mark.parametrize(("guest", "server"), WAYS)
+def test_tcp_is_refused_at_once_where_there_is_no_nat(
+    gateway: GatewayProcess, guest: str, server: str
+) -> None:
+    network = NAT | {"name": "inside", "kind": "host-only", "dns": {"enabled": True}}
+    del network["router"], network["router6"]
+    gateway.configure(network)
+    mac = gateway.ask("status")["mac"]
+    client = TcpClient(gateway, guest, server)
+    segment = TCP(sport=40001, dport=53, flags="S", seq=1000)
+    gateway.send(Ether(src=GUEST, dst=mac) / client.ip / segment)
+    reply = client.hear()
+    assert (reply.flags, reply.sport, reply.ack) == ("RA", 53, 1001)
