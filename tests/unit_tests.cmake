@@ -7,6 +7,8 @@ find_package(rapidcheck REQUIRED)
 add_executable(lanyard_tests
   backend/gateway/address_responder_test.cpp
   backend/gateway/coalescer_test.cpp
+  backend/gateway/dhcp_message_test.cpp
+  backend/gateway/dhcp_model_test.cpp
   backend/gateway/dhcp_server_test.cpp
   backend/gateway/dns_forwarder_test.cpp
   backend/gateway/dns_message_test.cpp
@@ -18,6 +20,7 @@ add_executable(lanyard_tests
   backend/gateway/frame_sanitiser_test.cpp
   backend/gateway/guest_output_test.cpp
   backend/gateway/guest_side_test.cpp
+  backend/gateway/lease_file_test.cpp
   backend/gateway/nat_policy_test.cpp
   backend/gateway/nat_test.cpp
   backend/gateway/neighbour_table_test.cpp
@@ -27,6 +30,7 @@ add_executable(lanyard_tests
   backend/gateway/quota_test.cpp
   backend/gateway/resolver_list_test.cpp
   backend/gateway/router_advertiser_test.cpp
+  backend/gateway/tftp_server_test.cpp
   backend/gateway_test.cpp
   switch/base/fd_test.cpp
   switch/base/identity_test.cpp
@@ -46,11 +50,11 @@ add_executable(lanyard_tests
   switch/bridge/port_test.cpp
   switch/bridge/switch_test.cpp
   switch/bridge/vlan_table_test.cpp
+  switch/cli/command_line_test.cpp
+  switch/cli/render_test.cpp
   switch/control/rpc_params_test.cpp
   switch/control/rpc_server_test.cpp
   switch/daemon/reload_plan_test.cpp
-  switch/cli/command_line_test.cpp
-  switch/cli/render_test.cpp
   switch/frame/ethernet_test.cpp
   switch/frame/frame_pool_test.cpp
   switch/frame/frame_test.cpp

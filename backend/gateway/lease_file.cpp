@@ -132,8 +132,9 @@ std::vector<Lease> LeaseFile::load() {
   lines_ = 0;
   file_.reset();
   // Not blocking: whatever somebody has put there, it must not stop the start.
-  const UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  UniqueFd fd(::open(path_.c_str(), O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK));
   struct stat info {};
+  bool goes_on = false;
   if (!fd) {
     if (errno != ENOENT) set_aside(std::strerror(errno));
   } else if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -141,39 +142,47 @@ std::vector<Lease> LeaseFile::load() {
   } else if (info.st_size > kSizeMax) {
     set_aside(fmt::format("it has {} bytes", info.st_size));
   } else if (const auto content = read_all(fd.get())) {
-    read(*content);
+    goes_on = read(*content);
   } else {
     set_aside(std::strerror(errno));
   }
-  write_anew();
+  if (goes_on) {
+    file_ = std::move(fd);
+  } else {
+    write_anew();
+  }
   std::vector<Lease> all;
   all.reserve(leases_.size());
   for (const auto& [address, lease] : leases_) all.push_back(lease);
   return all;
 }
 
-void LeaseFile::read(std::string_view content) {
-  if (content.empty()) return;
+// Whether it can be written on as it is.
+bool LeaseFile::read(std::string_view content) {
   const bool ours = content.starts_with(kHeader) || kHeader.starts_with(content);
   std::size_t damaged = 0;
+  bool is_cut = false;
   std::string_view rest = content;
   while (!rest.empty()) {
     const std::size_t end = rest.find('\n');
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-    if (line.empty() || kHeader.starts_with(line)) continue;
+    is_cut = end == std::string_view::npos;
+    ++lines_;
+    if (line.empty() || line == kHeader) continue;
     if (auto change = parse_lease_line(line)) {
       apply(std::move(*change));
-    } else {
+    } else if (!is_cut) {
       ++damaged;
     }
   }
-  if (!ours || damaged > 1) {
+  if (!ours || damaged > 0) {
     set_aside(
         fmt::format("{} of its lines cannot be read; {} leases are kept", damaged, leases_.size()));
-  } else if (damaged == 1) {
-    log_.notice("the lease file {} was cut while it was written: one change is lost", path_);
+  } else if (is_cut) {
+    log_.notice("the lease file {} was cut while it was written: one change may be lost", path_);
   }
+  return ours && damaged == 0 && !is_cut && !content.empty();
 }
 
 void LeaseFile::apply(LeaseChange change) {

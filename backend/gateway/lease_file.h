@@ -52,7 +52,7 @@ class LeaseFile final : public LeaseStore {
   void replace(std::span<const Lease> leases) override;
 
  private:
-  void read(std::string_view content);
+  bool read(std::string_view content);
   void apply(LeaseChange change);
   void append(std::string line);
   bool write_anew();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -172,6 +173,7 @@ struct DhcpWorld {
       now = std::max(now, *next);
       set_wall(wall_then, start_of_it);
       server->on_time(now);
+      if (after_waking) after_waking();
     }
     now = end;
     set_wall(wall_then, start_of_it);
@@ -231,6 +233,7 @@ struct DhcpWorld {
   Time now = std::chrono::hours(1);
   std::int64_t wall_s = 1'700'000'000;
   std::unique_ptr<DhcpServer> server;
+  std::function<void()> after_waking;  // what others do meanwhile
 
  private:
   void set_wall(std::int64_t then, Time since) {

@@ -17,8 +17,8 @@ namespace lanyard::testing {
 
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string name = "/tmp/lanyard-test-XXXXXX";
+  explicit TemporaryDirectory(const std::string& parent = "/tmp") {
+    std::string name = parent + "/lanyard-test-XXXXXX";
     EXPECT_NE(::mkdtemp(name.data()), nullptr);
     path_ = name;
   }
