@@ -83,8 +83,9 @@ void TftpServer::on_request(const GuestDatagram& datagram, Time now) {
   }
   if (packet.opcode != TftpOpcode::read) return;  // never answer what may be an answer
   if (packet.request.mode != "octet") {
+    const std::string_view mode = packet.request.mode;
     refuse(datagram, TftpError::illegal,
-           fmt::format("mode {} is not served, use octet", printable(packet.request.mode)));
+           mode == "netascii" ? "netascii is not served, use octet" : "only octet is served");
     return;
   }
   // A request that was sent again because our answer was late.
