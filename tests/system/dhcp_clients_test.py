@@ -90,7 +90,10 @@ class Machine:
             "-pf", str(self.folder / "pid"), "-sf", str(self.script),
             "-e", f"TOLD={self.told_file}", "eth0",
         )  # fmt: skip
-        pid = int((self.folder / "pid").read_text())
+        # It returns before the process it leaves behind has written its number.
+        file = self.folder / "pid"
+        wait_until("dhclient's process number", lambda: file.exists() and file.read_text().strip())
+        pid = int(file.read_text())
         os.kill(pid, signal.SIGTERM)
         return self.told()
 
