@@ -97,16 +97,19 @@ def flows_memory(count: int) -> Callable[[Tools], Result]:
     def measure(tools: Tools) -> Result:
         with NATS[OURS](tools) as guest:
             server = subprocess.Popen(guest.on_host(PYTHON, str(HERE / "nat_client.py"), "serve", "5202"))
-            holder = subprocess.Popen(
-                guest.command(PYTHON, str(HERE / "nat_client.py"), "hold", guest.gateway, "5202", str(count)),
-                stdout=subprocess.PIPE, text=True)
+            processes = [server]
             try:
+                await_that("the server did not listen", listening(guest, 5202))
+                holder = subprocess.Popen(
+                    guest.command(PYTHON, str(HERE / "nat_client.py"), "hold", guest.gateway, "5202", str(count)),
+                    stdout=subprocess.PIPE, text=True)
+                processes.insert(0, holder)
                 assert holder.stdout
                 if "held" not in holder.stdout.readline():
                     raise Failed(f"{count} flows could not be opened")
                 return {"resident_bytes": float(guest.resident_bytes(guest.carriers[-1]))}
             finally:
-                for process in (holder, server):
+                for process in processes:
                     process.kill()
                     process.wait()
     return measure
