@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "backend/gateway/nat_translator.h"
+#include "backend/gateway/process.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -246,6 +247,8 @@ void NatTranslator::sweep() {
   const Time now = context_.loop.now();
   flows_.expire(now, [this](const FlowEntry& flow) { flow_gone(flow); });
   quota_.expire(now);
+  if (flows_.size() < flows_swept_) trim_heap();
+  flows_swept_ = flows_.size();
   // A switch that never said it has room again must not stop us for ever.
   resume();
 }

@@ -126,6 +126,7 @@ class NatTranslator final : public Nat,
   std::vector<std::uint8_t> scratch_;
   std::unique_ptr<HostAddressWatch> host_watch_;
   EventLoop::Timer sweep_;
+  std::size_t flows_swept_ = 0;          // how many there were after the last sweep
   std::unique_ptr<SlirpEngine> engine_;  // last: it calls back while it ends
 };
 

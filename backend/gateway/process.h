@@ -17,4 +17,8 @@ constexpr int kControlDescriptor = 4;
 // business.
 Result<void> prepare_process();
 
+// Gives free memory back to the system, but for what the next few flows will want. Takes up to some
+// milliseconds after many flows ended.
+void trim_heap();
+
 }  // namespace lanyard

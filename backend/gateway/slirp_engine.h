@@ -12,7 +12,8 @@
 // - It asks by ARP or ND for guests and knows 16 of them, oldest out first; a packet whose question
 //   was answered goes out with the next packet only. So questions never leave here: they are
 //   answered from the observer's table after each call, and the queue is run again.
-// - With segments above 16 KiB it stalls for seconds with slow readers. So the MTU is 16120, and
+// - With segments above 16 KiB it stalls for seconds with slow readers. So the MTU is little more,
+// and
 //   whoever sends its frames on cuts them for guests.
 // - Listeners get a backlog of one. So they are told to listen again, with a real one.
 // Gateway thread only.
@@ -39,8 +40,9 @@ namespace lanyard {
 
 class SlirpEngine {
  public:
-  // Its t_maxseg is 60 less: 11 segments of 1460, four of which fit a window.
-  static constexpr std::size_t kMtu = 16120;
+  // Its t_maxseg is 60 less, so that four segments fit a window. Its buffers of 128 KiB are made
+  // anew, and copied, for each flow unless a whole number of segments of 40 less fills them: 8.
+  static constexpr std::size_t kMtu = 16384 + 40;
 
   class Observer {
    public:
