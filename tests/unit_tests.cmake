@@ -61,6 +61,7 @@ add_executable(lanyard_tests
   switch/frame/internet_checksum_test.cpp
   switch/frame/mac_address_test.cpp
   switch/frame/offload_test.cpp
+  switch/frame/segment_joiner_test.cpp
   switch/frame/settler_test.cpp
   switch/frame/virtio_header_test.cpp
   switch/host/doctor_test.cpp

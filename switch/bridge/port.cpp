@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "switch/frame/segment_joiner.h"
 #include "switch/frame/settler.h"
 
 namespace lanyard {
@@ -46,6 +47,21 @@ std::size_t Plug::offer(std::span<const Outgoing> frames) {
 void Plug::send(std::span<Outgoing> frames, FramePool& pool) {
   if (!queue_.empty()) drain(pool);
   const Caps caps = endpoint_->caps();
+  if (caps.tcp_segmentation && frames.size() > 1) {
+    send_joined(frames, caps, pool);
+  } else {
+    send_within(frames, caps, pool);
+  }
+}
+
+// To a receiver of large frames what came as segments goes as few as possible.
+void Plug::send_joined(std::span<Outgoing> frames, const Caps& caps, FramePool& pool) {
+  EgressBatch joined;
+  SegmentJoiner joiner(pool, caps.frame_max);
+  send_within(joiner.join(frames, joined) ? joined.view() : frames, caps, pool);
+}
+
+void Plug::send_within(std::span<Outgoing> frames, const Caps& caps, FramePool& pool) {
   const auto other = std::find_if_not(frames.begin(), frames.end(), [&](const Outgoing& out) {
     return out.wire_size() <= caps.frame_max && can_pass(caps, out.frame->offload);
   });

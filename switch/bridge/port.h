@@ -84,6 +84,8 @@ class Plug {
   bool closing = false;
 
  private:
+  void send_joined(std::span<Outgoing> frames, const Caps& caps, FramePool& pool);
+  void send_within(std::span<Outgoing> frames, const Caps& caps, FramePool& pool);
   void send_fitted(std::span<Outgoing> frames, const Caps& caps, FramePool& pool);
   void transmit(std::span<const Outgoing> frames);
   std::size_t offer(std::span<const Outgoing> frames);

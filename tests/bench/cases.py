@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -235,6 +236,32 @@ def tap_to_tap(name: str) -> Callable[[Tools], Result]:
     return measure
 
 
+def vde_and_tap(name: str, *, from_vde: bool) -> Callable[[Tools], Result]:
+    """TCP between a client on a VDE socket (vde_plug and its TAP stand for a VM) and a TAP."""
+    def measure(tools: Tools) -> Result:
+        mark = f"lyb{os.getpid()}"
+        client, host = f"{mark}a", f"{mark}b"
+        with namespaces([client, host]), running(tools, name, "-t", host) as switch:
+            move_tap(host, host, "10.99.7.2/24")
+            plug = subprocess.Popen(["vde_plug", f"vde://{switch.sock}", f"tap://{client}"],
+                                    stdin=subprocess.DEVNULL)
+            try:
+                move_tap(client, client, "10.99.7.1/24")
+                before, start = switch.cpu_seconds(), time.monotonic()
+                ends = (client, host, "10.99.7.2") if from_vde else (host, client, "10.99.7.1")
+                bits = iperf(tools.seconds, *ends)
+                cpu, elapsed = switch.cpu_seconds() - before, time.monotonic() - start
+            finally:
+                plug.kill()
+                plug.wait()
+        return {"bits_per_s": bits, "switch_cpu_percent": 100 * cpu / elapsed}
+    return measure
+
+
+def vde_and_tap_needs(tools: Tools) -> str | None:
+    return tap_needs(tools) or (None if shutil.which("vde_plug") else "vde_plug is not installed")
+
+
 def tap_needs(_tools: Tools) -> str | None:
     if os.geteuid() != 0:
         return "needs root for TAPs and namespaces"
@@ -307,6 +334,11 @@ def switch_cases() -> list[Case]:
         Case("tap", "TAP to TAP, iperf3 TCP", among(tap_to_tap, (OURS, ORIGINAL)),
              (Row("throughput", "bits_per_s", gigabits, (Goal(1, True, ORIGINAL),)),
               Row("CPU of the switch", "switch_cpu_percent", percent)), tap_needs),
+        *(Case(f"vde-tap-{direction}", f"VDE client {way} TAP, iperf3 TCP",
+               among(vde_and_tap, (OURS, ORIGINAL), from_vde=direction == "up"),
+               (Row("throughput", "bits_per_s", gigabits, (Goal(2.5, at_least=True, against=ORIGINAL),)),
+                Row("CPU of the switch", "switch_cpu_percent", percent)), vde_and_tap_needs)
+          for direction, way in (("up", "to"), ("down", "from"))),
         Case("memory", "32 idle ports", among(idle_memory, (OURS, ORIGINAL)),
              (Row("resident", "resident_bytes", megabytes, (Goal(12e6),)),)),
         Case("start", "start to first port served", among(start_time, (OURS, ORIGINAL)),
