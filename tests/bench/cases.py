@@ -18,6 +18,7 @@ from contestants import (LEAST, ORIGINAL, OURS, Failed, Tools, command, load, lo
 
 Result = dict[str, float]
 OURS_ONE_MAC = "ours, one address"
+BEST_PEER = "best peer"  # of the other contestants, whichever has the better figure
 
 
 @dataclass(frozen=True)

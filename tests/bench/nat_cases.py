@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contestants import OURS, Failed, Tools, scratch
-from cases import Case, Goal, Result, Row, gigabits, megabytes, microseconds, milliseconds
-from nat_peers import (GUEST_TAP, NATS, PASTA, PYTHON, SLIRP4NETNS, Guest, await_that,
+from cases import BEST_PEER, Case, Goal, Result, Row, gigabits, megabytes, microseconds, milliseconds
+from nat_peers import (GUEST_TAP, MTU, NATS, PASTA, PYTHON, SLIRP4NETNS, Guest, await_that,
                        configuration, missing, our_daemon, run, two_namespaces)
 
 HERE = Path(__file__).resolve().parent
@@ -28,13 +28,13 @@ def seconds_per_gigabyte(value: float) -> str:
 
 
 def listening(guest: Guest, port: int) -> Callable[[], bool]:
-    return lambda: f":{port}" in run(*guest.on_host("ss", "-Htln"))
+    return lambda: f":{port}" in run(*guest.on_host("ss", "-Htuln"))
 
 
-def iperf(name: str, flows: int, down: bool) -> Callable[[Tools], Result]:
+def iperf(name: str, flows: int, down: bool, mtu: int) -> Callable[[Tools], Result]:
     """TCP from the guest to a server on the host's loopback, or back."""
     def measure(tools: Tools) -> Result:
-        with NATS[name](tools) as guest:
+        with NATS[name](tools, mtu) as guest:
             server = subprocess.Popen(guest.on_host("iperf3", "-s", "-1"), stdout=subprocess.DEVNULL,
                                       stderr=subprocess.DEVNULL)
             try:
@@ -60,15 +60,45 @@ def iperf(name: str, flows: int, down: bool) -> Callable[[Tools], Result]:
     return measure
 
 
-def connects(name: str) -> Callable[[Tools], Result]:
-    """Connect, request, answer, close: one after the other."""
+def datagrams(name: str) -> Callable[[Tools], Result]:
+    """UDP of 1,400 bytes from the guest, as fast as it can: what arrives."""
     def measure(tools: Tools) -> Result:
         with NATS[name](tools) as guest:
-            server = subprocess.Popen(guest.on_host(PYTHON, str(HERE / "nat_client.py"), "serve", "5202"))
+            server = subprocess.Popen(guest.on_host("iperf3", "-s", "-1"), stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            try:
+                await_that("iperf3 did not listen", listening(guest, 5201))
+                whole = max(1, round(tools.seconds))
+                before = guest.cpu_seconds()
+                done = subprocess.run(
+                    guest.command("iperf3", "-J", "-u", "-b", "0", "-l", "1400", "-c", guest.gateway,
+                                  "-t", str(whole)),
+                    capture_output=True, text=True, timeout=whole + 20, check=False)
+                cpu = guest.cpu_seconds() - before
+                answer = json.loads(done.stdout)
+                if "error" in answer:
+                    raise Failed(f"iperf3: {answer['error']}")
+                total = answer["end"]["sum"]
+                arrived = 1400 * float(total["packets"] - total["lost_packets"])
+                return {"bits_per_s": 8 * arrived / float(total["seconds"]),
+                        "cpu_s_per_gb": cpu / max(1e-9, arrived / 1e9)}
+            except subprocess.TimeoutExpired as error:
+                raise Failed("iperf3 did not end") from error
+            finally:
+                server.terminate()
+                server.wait()
+    return measure
+
+
+def repeated(name: str, what: str, server_name: str = "serve") -> Callable[[Tools], Result]:
+    """One after the other, as nat_client.py says of `what`."""
+    def measure(tools: Tools) -> Result:
+        with NATS[name](tools) as guest:
+            server = subprocess.Popen(guest.on_host(PYTHON, str(HERE / "nat_client.py"), server_name, "5202"))
             try:
                 await_that("the server did not listen", listening(guest, 5202))
                 done = subprocess.run(
-                    guest.command(PYTHON, str(HERE / "nat_client.py"), "connect", guest.gateway, "5202",
+                    guest.command(PYTHON, str(HERE / "nat_client.py"), what, guest.gateway, "5202",
                                   str(tools.seconds)),
                     capture_output=True, text=True, timeout=tools.seconds + 20, check=False)
                 if done.returncode != 0:
@@ -134,23 +164,36 @@ def time_to_ready(tools: Tools) -> Result:
         return {"ready_ms": elapsed * 1000}
 
 
-def throughput_case(title: str, name: str, flows: int, down: bool) -> Case:
-    goals = (Goal(1, True, SLIRP4NETNS),)
-    return Case(f"nat-{name}", f"NAT, TAP guest, MTU 1500, {title}",
-                {peer: iperf(peer, flows, down) for peer in CONTESTANTS},
-                (Row("throughput", "bits_per_s", gigabits, goals),
+def throughput_case(title: str, name: str, flows: int, down: bool, mtu: int = MTU) -> Case:
+    goals = (Goal(1, True, SLIRP4NETNS), Goal(1.3, True, BEST_PEER))
+    return Case(f"nat-{name}", f"NAT, TAP guest, MTU {mtu}, {title}",
+                {peer: iperf(peer, flows, down, mtu) for peer in CONTESTANTS},
+                (Row("throughput", "bits_per_s", gigabits, goals if mtu == MTU else (Goal(1.1, True, BEST_PEER),)),
                  Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing, CONTESTANTS)
 
 
+def repeated_case(title: str, name: str, rate_goal: Goal, median_goal: Goal | None, *what: str) -> Case:
+    return Case(f"nat-{name}", f"NAT, {title}", {peer: repeated(peer, *what) for peer in CONTESTANTS},
+                (Row("rate", "per_s", per_second, (rate_goal,)),
+                 Row("median", "median_us", microseconds, (median_goal,) if median_goal else ())),
+                missing, CONTESTANTS)
+
+
 def nat_cases() -> list[Case]:
+    quickest = Goal(1, against=BEST_PEER)
     return [
         throughput_case("upload, 1 flow", "up", 1, False),
         throughput_case("download, 1 flow", "down", 1, True),
         throughput_case("upload, 8 flows", "up-8", 8, False),
         throughput_case("download, 8 flows", "down-8", 8, True),
-        Case("nat-connect", "NAT, connect, request and close", {peer: connects(peer) for peer in CONTESTANTS},
-             (Row("rate", "per_s", per_second, (Goal(1, True, SLIRP4NETNS),)),
-              Row("median", "median_us", microseconds)), missing, CONTESTANTS),
+        throughput_case("upload, 1 flow", "up-65520", 1, False, 65520),
+        throughput_case("download, 1 flow", "down-65520", 1, True, 65520),
+        repeated_case("connect, request and close", "connect", Goal(1, True, SLIRP4NETNS), quickest, "connect"),
+        repeated_case("request and response", "request", Goal(1, True, BEST_PEER), quickest, "request"),
+        Case("nat-udp", "NAT, UDP of 1,400 B, upload", {peer: datagrams(peer) for peer in CONTESTANTS},
+             (Row("arrives", "bits_per_s", gigabits, (Goal(2, True, BEST_PEER),)),
+              Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing, CONTESTANTS),
+        repeated_case("UDP query from a new port", "query", Goal(2, True, BEST_PEER), None, "query", "serve-udp"),
         Case("dhcp", "1,000 DHCP leases", {OURS: leases(1000)},
              (Row("time", "elapsed_ms", milliseconds, (Goal(2000),)),), missing, CONTESTANTS),
         Case("up", "lanyard up, a NAT network", {OURS: time_to_ready},

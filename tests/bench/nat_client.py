@@ -4,6 +4,9 @@
 
   nat_client.py serve PORT                    answers 64 bytes with 64 bytes, on 127.0.0.1
   nat_client.py connect ADDRESS PORT SECONDS  connect, request, close, one after the other
+  nat_client.py request ADDRESS PORT SECONDS  request after request on one connection
+  nat_client.py serve-udp PORT                sends every datagram back, on 127.0.0.1
+  nat_client.py query ADDRESS PORT SECONDS    a datagram from a new port and its answer, as DNS does
   nat_client.py hold ADDRESS PORT COUNT       opens so many connections, says so, keeps them
   nat_client.py leases INTERFACE COUNT        so many DHCP clients at once
 """
@@ -18,6 +21,7 @@ import statistics
 import struct
 import sys
 import time
+from collections.abc import Callable
 
 REQUEST = b"x" * 64
 COOKIE = b"\x63\x82\x53\x63"
@@ -51,19 +55,54 @@ def serve(port: int) -> None:
             peer.close()
 
 
-def connect(address: str, port: int, seconds: float) -> None:
+def serve_udp(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo:
+        echo.bind(("127.0.0.1", port))
+        while True:
+            data, peer = echo.recvfrom(4096)
+            echo.sendto(data, peer)
+
+
+def repeat(seconds: float, once: Callable[[], None]) -> None:
+    """Prints the rate and the median time of what is done again and again."""
     times = []
-    deadline = time.monotonic() + seconds
     begun = time.monotonic()
-    while time.monotonic() < deadline:
+    while time.monotonic() < begun + seconds:
         start = time.perf_counter()
+        once()
+        times.append(time.perf_counter() - start)
+    print(json.dumps({"per_s": len(times) / (time.monotonic() - begun),
+                      "median_us": statistics.median(times) * 1e6}))
+
+
+def request(address: str, port: int, seconds: float) -> None:
+    with socket.create_connection((address, port), timeout=5) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def once() -> None:
+            peer.sendall(REQUEST)
+            if len(peer.recv(4096)) != len(REQUEST):
+                sys.exit("a short answer")
+        repeat(seconds, once)
+
+
+def query(address: str, port: int, seconds: float) -> None:
+    def once() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.settimeout(5)
+            peer.sendto(REQUEST, (address, port))
+            if peer.recv(4096) != REQUEST:
+                sys.exit("another answer")
+    repeat(seconds, once)
+
+
+def connect(address: str, port: int, seconds: float) -> None:
+    def once() -> None:
         with socket.create_connection((address, port), timeout=5) as peer:
             peer.sendall(REQUEST)
             if len(peer.recv(4096)) != len(REQUEST):
                 sys.exit("a short answer")
-        times.append(time.perf_counter() - start)
-    print(json.dumps({"per_s": len(times) / (time.monotonic() - begun),
-                      "median_us": statistics.median(times) * 1e6}))
+    repeat(seconds, once)
 
 
 def hold(address: str, port: int, count: int) -> None:
@@ -156,6 +195,12 @@ def main() -> None:
             serve(int(port))
         case ["connect", address, port, seconds]:
             connect(address, int(port), float(seconds))
+        case ["request", address, port, seconds]:
+            request(address, int(port), float(seconds))
+        case ["serve-udp", port]:
+            serve_udp(int(port))
+        case ["query", address, port, seconds]:
+            query(address, int(port), float(seconds))
         case ["hold", address, port, count]:
             hold(address, int(port), int(count))
         case ["leases", interface, count]:

@@ -98,17 +98,18 @@ def has_link(namespace: str, name: str) -> bool:
                           check=False).returncode == 0
 
 
-def configuration(directory: Path, extra: str = "") -> Path:
+def configuration(directory: Path, mtu: int = MTU) -> Path:
     file = directory / "bench.toml"
     file.write_text(f"""[network.bench]
 kind = "nat"
 subnet = "10.2.0.0/16"
+mtu = {mtu}
 plugs = ["tap://{GUEST_TAP}"]
 [network.bench.policy]
 host_loopback = true
 flows_max = 100000
 new_flows_per_s = 100000
-{extra}""")
+""")
     return file
 
 
@@ -117,11 +118,11 @@ def children_of(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def our_daemon(tools: Tools, host: str, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+def our_daemon(tools: Tools, host: str, directory: Path, mtu: int) -> Iterator[subprocess.Popen[bytes]]:
     """Our daemon with one NAT network in the namespace, its gateway running."""
     program = tools.programs[OURS].with_name("lanyardd")
     places = {"LANYARD_RUNTIME_DIR": str(directory / "run"), "LANYARD_STATE_DIR": str(directory / "state")}
-    command = ["ip", "netns", "exec", host, str(program), "--config", str(configuration(directory))]
+    command = ["ip", "netns", "exec", host, str(program), "--config", str(configuration(directory, mtu))]
     with started(command, directory / "log", places) as process:
         await_that("lanyardd did not start", lambda: has_link(host, GUEST_TAP))
         await_that("there is no gateway", lambda: bool(children_of(process.pid)))
@@ -129,21 +130,21 @@ def our_daemon(tools: Tools, host: str, directory: Path) -> Iterator[subprocess.
 
 
 @contextlib.contextmanager
-def ours(tools: Tools) -> Iterator[Guest]:
+def ours(tools: Tools, mtu: int = MTU) -> Iterator[Guest]:
     with scratch() as directory, two_namespaces() as (host, guest), \
-            our_daemon(tools, host, directory) as process:
+            our_daemon(tools, host, directory, mtu) as process:
         run("ip", "-n", host, "link", "set", GUEST_TAP, "netns", guest)
         run("ip", "-n", guest, "address", "add", "10.2.0.15/16", "dev", GUEST_TAP)
-        run("ip", "-n", guest, "link", "set", GUEST_TAP, "mtu", str(MTU), "up")
+        run("ip", "-n", guest, "link", "set", GUEST_TAP, "mtu", str(mtu), "up")
         run("ip", "-n", guest, "route", "add", "default", "via", "10.2.0.2")
         yield Guest(guest, host, "10.2.0.2", [process.pid, *children_of(process.pid)], directory)
 
 
 @contextlib.contextmanager
-def slirp4netns(_tools: Tools) -> Iterator[Guest]:
+def slirp4netns(_tools: Tools, mtu: int = MTU) -> Iterator[Guest]:
     with scratch() as directory, two_namespaces() as (host, guest):
         command = ["ip", "netns", "exec", host, "slirp4netns", "--netns-type=path", "--configure",
-                   f"--mtu={MTU}", f"/run/netns/{guest}", GUEST_TAP]
+                   f"--mtu={mtu}", f"/run/netns/{guest}", GUEST_TAP]
         with started(command, directory / "log") as process:
             await_that("slirp4netns did not start", lambda: "10.0.2.100" in run(
                 "ip", "-n", guest, "-o", "address"))
@@ -151,7 +152,7 @@ def slirp4netns(_tools: Tools) -> Iterator[Guest]:
 
 
 @contextlib.contextmanager
-def pasta(_tools: Tools) -> Iterator[Guest]:
+def pasta(_tools: Tools, mtu: int = MTU) -> Iterator[Guest]:
     """pasta takes the guest's addresses from the host's interface with the default route."""
     with scratch() as directory, two_namespaces() as (host, guest):
         run("ip", "-n", host, "link", "add", "up0", "type", "veth", "peer", "name", "up1")
@@ -161,7 +162,7 @@ def pasta(_tools: Tools) -> Iterator[Guest]:
         run("ip", "-n", host, "route", "add", "default", "via", "192.0.2.1")
         # Under a shell, because pasta leaves no process number where the namespace is given by path.
         command = ["ip", "netns", "exec", host, "pasta", "--foreground", "--runas", "0", "--config-net",
-                   "--ns-ifname", GUEST_TAP, "--mtu", str(MTU), "-t", "none", "-u", "none",
+                   "--ns-ifname", GUEST_TAP, "--mtu", str(mtu), "-t", "none", "-u", "none",
                    "-T", "none", "-U", "none", "--netns", f"/run/netns/{guest}", "--netns-only"]
         with started(command, directory / "log") as process:
             await_that("pasta did not start", lambda: "192.0.2.2" in run(
@@ -169,7 +170,7 @@ def pasta(_tools: Tools) -> Iterator[Guest]:
             yield Guest(guest, host, "192.0.2.1", [process.pid], directory)
 
 
-NATS: dict[str, Callable[[Tools], contextlib.AbstractContextManager[Guest]]] = {
+NATS: dict[str, Callable[..., contextlib.AbstractContextManager[Guest]]] = {
     OURS: ours, SLIRP4NETNS: slirp4netns, PASTA: pasta}
 
 

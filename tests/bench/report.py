@@ -9,7 +9,7 @@ import statistics
 import time
 from pathlib import Path
 
-from cases import Case, Goal, Result, Row
+from cases import BEST_PEER, Case, Goal, Result, Row
 from contestants import OURS
 
 # results[case][column] is a list, one result for each repetition.
@@ -42,6 +42,15 @@ def judge(row: Row, goal: Goal, ours: list[float], other: list[float]) -> tuple[
     return ratio, "yes" if goal.met(figure, reference) else "**no**"
 
 
+def reference_of(results: Results, case: Case, row: Row, goal: Goal) -> list[float]:
+    if goal.against != BEST_PEER:
+        return values(results, case, goal.against, row.metric) if goal.against else []
+    peers = [figures for name in case.contestants
+             if name != OURS and (figures := values(results, case, name, row.metric))]
+    better = max if goal.at_least else min
+    return better(peers, key=statistics.median, default=[])
+
+
 def case_lines(results: Results, case: Case) -> list[str]:
     lines = []
     for row in case.rows:
@@ -51,7 +60,7 @@ def case_lines(results: Results, case: Case) -> list[str]:
         for goal in row.goals or (None,):
             ratio, text, met = "–", "–", "–"
             if goal:
-                other = values(results, case, goal.against, row.metric) if goal.against else []
+                other = reference_of(results, case, row, goal)
                 ratio, met = judge(row, goal, ours, other)
                 text = goal.text(row.show)
             elif ours and (other := values(results, case, case.contestants[1], row.metric)):
