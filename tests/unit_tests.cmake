@@ -16,11 +16,14 @@ add_executable(lanyard_tests
   backend/gateway/dns_zone_test.cpp
   backend/gateway/flow_table_test.cpp
   backend/gateway/forwards_test.cpp
+  backend/gateway/fragment_reassembler_test.cpp
   backend/gateway/frame_channel_test.cpp
   backend/gateway/frame_sanitiser_test.cpp
   backend/gateway/guest_output_test.cpp
   backend/gateway/guest_side_test.cpp
   backend/gateway/lease_file_test.cpp
+  backend/gateway/list_pages_test.cpp
+  backend/gateway/nat_expiry_test.cpp
   backend/gateway/nat_policy_test.cpp
   backend/gateway/nat_test.cpp
   backend/gateway/neighbour_table_test.cpp
@@ -77,6 +80,7 @@ add_executable(lanyard_tests
   switch/network/forward_text_test.cpp
   switch/network/ip_address_test.cpp
   switch/network/json_rpc_test.cpp
+  switch/network/policy_rule_test.cpp
   switch/runtime/backend_test.cpp
   switch/runtime/event_loop_test.cpp
   switch/runtime/lane_test.cpp

@@ -69,6 +69,17 @@ std::vector<FlowKey> FlowTable::silent(Time now) const {
   return keys;
 }
 
+std::vector<FlowKey> FlowTable::idle_connections(Time now, Duration established,
+                                                 Duration transitory) const {
+  std::vector<FlowKey> keys;
+  for (const auto& [key, flow] : flows_) {
+    if (key.protocol != kIpProtocolTcp || flow.fd < 0) continue;
+    const bool open = flow.established && !flow.guest_fin && !flow.engine_fin;
+    if (now - flow.seen >= (open ? established : transitory)) keys.push_back(key);
+  }
+  return keys;
+}
+
 void note_from_guest(FlowEntry& flow, const NatPacket& packet, Time now) {
   flow.seen = now;
   flow.bytes_out += packet.payload_size();

@@ -4,8 +4,10 @@
 // by watching: headers both ways for states, bytes and sequence numbers; descriptors as the engine
 // opens and closes them for the host's side and for the end of a flow.
 //
-// A TCP flow lives exactly as long as the engine's socket. A UDP socket of the engine serves all
-// targets of one guest port, so those flows end with it or after a silence, whichever is earlier.
+// A TCP flow lives exactly as long as the engine's socket, and the engine never ends one by itself
+// on which nothing happens: idle_connections() says whose turn has come. A UDP socket of the engine
+// serves all targets of one guest port, so those flows end with it or after a silence, whichever is
+// earlier.
 // Bounded: by kFlowsMax, and per guest by the quota. Time is a parameter. Gateway thread only.
 #pragma once
 
@@ -82,6 +84,9 @@ class FlowTable {
       erase(key);
     }
   }
+  // Established connections without a packet for `established`, others (RFC 5382 5: transitory,
+  // which half-closed ones are) for `transitory`.
+  std::vector<FlowKey> idle_connections(Time now, Duration established, Duration transitory) const;
   template <typename Visit>
   void for_each(Visit&& visit) const {
     for (const auto& [key, flow] : flows_) visit(flow);

@@ -77,7 +77,10 @@ Result<void> Gateway::start() {
         config_, mac(), link_, [this] { return static_cast<std::uint32_t>(random_()); },
         context_.loop.now());
   }
-  ageing_ = context_.loop.every(kNeighbourAgeing, [this] { neighbours_.age(context_.loop.now()); });
+  ageing_ = context_.loop.every(kNeighbourAgeing, [this] {
+    neighbours_.age(context_.loop.now());
+    reassembler_.expire(context_.loop.now());
+  });
   return {};
 }
 

@@ -6,8 +6,9 @@
 // hole: the frames of neighbours that a switch floods must not reach NAT, where an address of the
 // network means the host's own loopback; a datagram for the name server must not leave by NAT to
 // somebody's port 53. So each frame is read once, checked, and goes exactly one way, in this order:
-// ours by hardware address or not; ARP and neighbour discovery; the services' ports at our
-// addresses; pings; then NAT. What goes nowhere is counted by name.
+// ours by hardware address or not; ARP; fragments wait until they are a packet; neighbour
+// discovery; the services' ports at our addresses; pings; then NAT. What goes nowhere is counted by
+// name.
 //
 // A turn of the loop ends with end_of_turn(): what all services sent goes out in one batch, and the
 // nearest of their deadlines is set. Gateway thread only.
@@ -26,6 +27,7 @@
 #include "backend/gateway/dhcp_server.h"
 #include "backend/gateway/directory.h"
 #include "backend/gateway/dns_service.h"
+#include "backend/gateway/fragment_reassembler.h"
 #include "backend/gateway/frame_channel.h"
 #include "backend/gateway/gateway_counters.h"
 #include "backend/gateway/guest_side.h"
@@ -72,8 +74,9 @@ class Gateway {
 
   // The results of the control requests of the same names.
   Json status() const;
-  Json leases() const;
   Json forwards() const;
+  // Their rows.
+  Json leases() const;
   Json flows() const;
   Result<void> forget_lease(Ipv4Address address);
   Result<void> add_forward(const ForwardConfig& forward);
@@ -96,6 +99,7 @@ class Gateway {
   void on_frame(const FrameChannel::Received& received);
   void on_arp(const FrameChannel::Received& received, const Packet& packet);
   void on_ip(const FrameChannel::Received& received, const Packet& packet);
+  void on_whole_ip(const FrameChannel::Received& received, const Packet& packet);
   bool on_udp(const FrameChannel::Received& received, const Packet& packet);
   bool on_icmp(const FrameChannel::Received& received, const Packet& packet);
   bool on_icmp6(const FrameChannel::Received& received, const Packet& packet, const IcmpView& icmp);
@@ -109,6 +113,8 @@ class Gateway {
   GatewayCounters counters_;
   GuestSide link_;
   NeighbourTable neighbours_;
+  FragmentReassembler reassembler_;
+  std::vector<PacketBytes> whole_;  // what came of it in this turn
   AddressResponder responder_;
   Directory directory_;
   std::unique_ptr<LeaseFile> lease_file_;

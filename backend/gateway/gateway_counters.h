@@ -23,6 +23,8 @@ namespace lanyard {
   WAY(dns,              "DNS by UDP")                                                 \
   WAY(tftp,             "TFTP")                                                       \
   WAY(nat,              "given to address translation")                               \
+  WAY(fragment,         "parts of a packet that waited for the others")               \
+  WAY(bad_fragment,     "parts that overlap, cannot be right, or were too many")      \
   WAY(not_for_us,       "for another station: the switch did not know where it is")   \
   WAY(bad_source,       "from a group address, or from our own")                      \
   WAY(not_served,       "for nobody here: broadcasts, and what no service takes")     \

@@ -13,6 +13,7 @@ constexpr std::uint16_t kDnsPort = 53;
 
 void Gateway::on_frames(std::span<FrameChannel::Received> frames) {
   nat_batch_.clear();
+  whole_.clear();
   for (const FrameChannel::Received& received : frames) on_frame(received);
   if (!nat_batch_.empty()) nat_->input(nat_batch_);
 }
@@ -47,6 +48,22 @@ void Gateway::on_arp(const FrameChannel::Received& received, const Packet& packe
 }
 
 void Gateway::on_ip(const FrameChannel::Received& received, const Packet& packet) {
+  if (packet.destination != mac()) return on_whole_ip(received, packet);
+  switch (reassembler_.add(received.frame, context_.loop.now())) {
+    case FragmentReassembler::Outcome::no_fragment: return on_whole_ip(received, packet);
+    case FragmentReassembler::Outcome::held: return counters_.count(GatewayWay::fragment);
+    case FragmentReassembler::Outcome::dropped: return counters_.count(GatewayWay::bad_fragment);
+    case FragmentReassembler::Outcome::complete: break;
+  }
+  // NAT reads it at the end of the turn.
+  PacketBytes& frame = whole_.emplace_back(reassembler_.take());
+  const Packet whole = read_packet(frame);
+  if (whole.fault != PacketFault::none) return counters_.count(whole.fault);
+  on_whole_ip({frame, {}}, whole);
+}
+
+// Or a fragment that nobody puts together: to a group, or within a fragment.
+void Gateway::on_whole_ip(const FrameChannel::Received& received, const Packet& packet) {
   const bool unicast = packet.destination == mac();
   if (unicast) {
     neighbours_.learn(packet.from, packet.source, NeighbourTable::Evidence::packet,

@@ -20,7 +20,8 @@
 namespace lanyard {
 namespace {
 
-constexpr Duration kSweepPeriod = std::chrono::seconds(10);
+constexpr Duration kSweepPeriodMax = std::chrono::seconds(10);
+constexpr Duration kSweepPeriodMin = std::chrono::milliseconds(250);
 
 union AnySocketName {
   sockaddr any;
@@ -132,8 +133,15 @@ Result<void> NatTranslator::start() {
   for (const ForwardStatus& row : forwards_.status()) {
     if (!row.problem.empty()) context_.log.warning("forward {}: {}", row.config.name, row.problem);
   }
-  sweep_ = context_.loop.every(kSweepPeriod, [this] { sweep(); });
+  set_sweep();
   return {};
+}
+
+void NatTranslator::set_sweep() {
+  const auto& policy = config_.policy;
+  const Duration shortest = std::chrono::seconds(std::min(policy.tcp_idle_s, policy.tcp_closing_s));
+  sweep_ = context_.loop.every(std::clamp(shortest / 4, kSweepPeriodMin, kSweepPeriodMax),
+                               [this] { sweep(); });
 }
 
 // Nothing when its answers do not matter.
@@ -167,6 +175,7 @@ Result<void> NatTranslator::reconfigure(const NetworkConfig& config) {
   quota_.set_limits(config.policy.flows_max, config.policy.new_flows_per_s);
   output_.set_mtu(config.mtu);
   forwards_.reconfigure(before, config.forwards);
+  set_sweep();
   return {};
 }
 
@@ -246,6 +255,7 @@ std::vector<std::pair<std::string, std::uint64_t>> NatTranslator::counters() con
 void NatTranslator::sweep() {
   const Time now = context_.loop.now();
   flows_.expire(now, [this](const FlowEntry& flow) { flow_gone(flow); });
+  end_idle_connections(now);
   quota_.expire(now);
   if (flows_.size() < flows_swept_) trim_heap();
   flows_swept_ = flows_.size();

@@ -71,6 +71,7 @@ class Nat {
   virtual Result<void> remove_forward(std::string_view name) = 0;  // ENOENT
   virtual std::vector<ForwardStatus> forwards() const = 0;
   virtual std::vector<Flow> flows() const = 0;
+  virtual std::size_t flow_count() const = 0;
   // The switch takes frames again.
   virtual void resume() = 0;
 

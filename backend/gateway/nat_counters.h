@@ -20,11 +20,11 @@ namespace lanyard {
   X(acks_superseded, "acknowledgements_superseded")  \
   X(merged, "segments_merged")                       \
   X(fragmented, "datagrams_fragmented")              \
-  X(reassembled, "datagrams_reassembled")            \
   X(urgent_cleared, "urgent_cleared")                \
   X(held, "segments_held_for_order")                 \
   X(flows_opened, "flows_opened")                    \
   X(flows_by_forward, "flows_by_forward")            \
+  X(flows_ended_idle, "flows_ended_idle")            \
   X(resets_sent, "resets_sent")                      \
   X(too_short, "drop_too_short")                     \
   X(not_ip, "drop_not_ip")                           \

@@ -342,6 +342,42 @@ void NatTranslator::feed_chunks(NatPacket& packet, const FlowEntry& flow) {
   }
 }
 
+// libslirp 4.7 has no end for a connection that is silent, or that one side has closed and the
+// other never does: the descriptor would stay for ever.
+void NatTranslator::end_idle_connections(Time now) {
+  const auto idle = flows_.idle_connections(now, std::chrono::seconds(config_.policy.tcp_idle_s),
+                                            std::chrono::seconds(config_.policy.tcp_closing_s));
+  if (idle.empty()) return;
+  engine_->begin_batch();
+  for (const FlowKey& key : idle) {
+    if (FlowEntry* flow = flows_.find(key); flow != nullptr) end_connection(*flow);
+  }
+  engine_->end_batch();
+}
+
+// As if the guest had reset it: the engine then closes its socket, and that ends the flow. Neither
+// side is told more; the guest is when it speaks again.
+void NatTranslator::end_connection(FlowEntry& flow) {
+  const FlowKey key = flow.key;
+  const bool v6 = address_of(key.guest).is_v6();
+  auto frame = tcp_from_guest(key, v6, flow.mac,
+                              {flow.guest_next, flow.engine_next, 65535, kTcpRst | kTcpAck});
+  NatPacket packet;
+  packet.frame = frame;
+  packet.mac = flow.mac;
+  packet.key = key;
+  packet.v6 = v6;
+  packet.transport_offset = frame.size() - kTcpHeaderSize;
+  packet.payload_offset = frame.size();
+  packet.sequence = flow.guest_next;
+  packet.acknowledgement = flow.engine_next;
+  packet.flags = kTcpRst | kTcpAck;
+  flow.seen = context_.loop.now();  // should the engine not take it
+  feed_chunks(packet, flow);
+  counters_.count(flows_.find(key) == nullptr ? NatEvent::flows_ended_idle
+                                              : NatEvent::engine_internal);
+}
+
 void NatTranslator::learn(const AddressKey& guest, MacAddress mac) {
   const FlowKey key = guest_only(guest);
   if (macs_.size() >= kGuestsMax && !macs_.contains(key)) macs_.clear();

