@@ -2,9 +2,6 @@
 #include "backend/gateway/policy.h"
 
 #include <algorithm>
-#include <cerrno>
-
-#include "switch/base/text.h"
 
 namespace lanyard {
 namespace {
@@ -13,39 +10,6 @@ constexpr Ipv4Address kMetadata4 = Ipv4Address::from_number(0xa9fea9fe);  // 169
 // fd00:ec2::254, where one cloud serves the same over IPv6.
 constexpr Ipv6Address kMetadata6{
     Ipv6Address::Bytes{0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54}};
-
-std::optional<std::uint16_t> port_number(std::string_view text) {
-  const auto number = parse_integer(text);
-  if (!number || *number < 1 || *number > 65535) return std::nullopt;
-  return static_cast<std::uint16_t>(*number);
-}
-
-bool read_ports(std::string_view text, PolicyRule& rule) {
-  const std::size_t dash = text.find('-');
-  const auto first = port_number(text.substr(0, dash));
-  const auto last = dash == std::string_view::npos ? first : port_number(text.substr(dash + 1));
-  if (!first || !last || *first > *last) return false;
-  rule.first_port = *first;
-  rule.last_port = *last;
-  return true;
-}
-
-// The address part and the ports part; the second is empty without ports. Of an IPv6 address
-// without brackets the last colon belongs to the address, unless a prefix length stands before it.
-std::pair<std::string_view, std::string_view> split_rule(std::string_view text) {
-  if (text.starts_with('[')) {
-    const std::size_t end = text.find("]:");
-    if (end != std::string_view::npos) return {text.substr(1, end - 1), text.substr(end + 2)};
-    if (text.ends_with(']')) return {text.substr(1, text.size() - 2), {}};
-    return {text, {}};
-  }
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return {text, {}};
-  const std::size_t slash = text.find('/');
-  const bool v6 = text.find(':') != colon || (slash != std::string_view::npos && colon < slash);
-  if (v6 && (slash == std::string_view::npos || colon < slash)) return {text, {}};
-  return {text.substr(0, colon), text.substr(colon + 1)};
-}
 
 Result<std::vector<PolicyRule>> parse_rules(const std::vector<std::string>& texts) {
   std::vector<PolicyRule> rules;
@@ -58,27 +22,6 @@ Result<std::vector<PolicyRule>> parse_rules(const std::vector<std::string>& text
 }
 
 }  // namespace
-
-Result<PolicyRule> PolicyRule::parse(std::string_view text) {
-  PolicyRule rule;
-  const auto [address, ports] = split_rule(text);
-  rule.prefix4 = Ipv4Prefix::parse(address);
-  if (!rule.prefix4) rule.prefix6 = Ipv6Prefix::parse(address);
-  const bool has_ports = address.size() != text.size() && !text.ends_with(']');
-  if ((!rule.prefix4 && !rule.prefix6) || (has_ports && !read_ports(ports, rule))) {
-    return Error{EINVAL, fmt::format("\"{}\" is no rule of a policy; write an address or a prefix, "
-                                     "and if wanted :PORT or :FIRST-LAST behind it (behind an IPv6 "
-                                     "address in brackets)",
-                                     printable(text))};
-  }
-  return rule;
-}
-
-bool PolicyRule::matches(const IpAddress& address, std::uint16_t port) const {
-  if (port < first_port || port > last_port) return false;
-  if (address.is_v4()) return prefix4 && prefix4->contains(address.v4());
-  return prefix6 && prefix6->contains(address.v6());
-}
 
 Result<Policy> Policy::create(const NetworkConfig& config) {
   Policy policy;

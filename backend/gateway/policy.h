@@ -11,25 +11,14 @@
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "backend/gateway/nat_counters.h"
 #include "switch/base/result.h"
 #include "switch/network/network_config.h"
+#include "switch/network/policy_rule.h"
 
 namespace lanyard {
-
-// "10.0.0.0/8", "192.0.2.1:443", "2001:db8::/32", "[2001:db8::1]:80-90".
-struct PolicyRule {
-  std::optional<Ipv4Prefix> prefix4;
-  std::optional<Ipv6Prefix> prefix6;
-  std::uint16_t first_port = 0;
-  std::uint16_t last_port = 65535;
-
-  static Result<PolicyRule> parse(std::string_view text);
-  bool matches(const IpAddress& address, std::uint16_t port) const;
-};
 
 class Policy {
  public:

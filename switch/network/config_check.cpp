@@ -5,11 +5,11 @@
 #include "switch/network/config_check.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 
 #include "switch/network/config_json.h"
+#include "switch/network/policy_rule.h"
 
 namespace lanyard {
 namespace {
@@ -19,19 +19,6 @@ using Step = ConfigReport::Step;
 constexpr std::uint32_t kMtuMin = 576;
 constexpr std::uint32_t kMtuMin6 = 1280;  // RFC 8200, 5
 constexpr std::uint32_t kMtuMax = 65521;
-
-bool is_word(std::string_view text, std::string_view others) {
-  return std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           others.find(c) != std::string_view::npos;
-  });
-}
-
-// A DNS name of letters, digits, hyphens, underscores and dots.
-bool is_domain(std::string_view text) {
-  return !text.empty() && text.size() <= 253 && is_word(text, "-_.") && text.front() != '.' &&
-         text.front() != '-' && text.find("..") == std::string_view::npos;
-}
 
 class NetworkCheck {
  public:
@@ -403,12 +390,7 @@ class NetworkCheck {
     const Step section(r_, "policy");
     const auto list = [&](std::string_view key, const std::vector<std::string>& entries) {
       for (const std::string& entry : entries) {
-        if (!is_destination(entry)) {
-          at(key,
-             "\"{}\" is no destination like \"10.0.0.0/8\", \"192.0.2.1:443\" or "
-             "\"[2001:db8::/32]:80-89\"",
-             printable(entry));
-        }
+        if (const auto rule = PolicyRule::parse(entry); !rule) at(key, "{}", rule.error().text);
       }
     };
     list("allow", n_.policy.allow);
@@ -417,6 +399,8 @@ class NetworkCheck {
     if (n_.policy.new_flows_per_s == 0) {
       at("new_flows_per_s", "0 lets no guest connect; see restricted");
     }
+    if (n_.policy.tcp_idle_s == 0) at("tcp_idle_s", "0 ends every connection; 7440 is usual");
+    if (n_.policy.tcp_closing_s == 0) at("tcp_closing_s", "0 ends every connection; 240 is usual");
   }
 
   void forwards() {
@@ -446,55 +430,6 @@ class NetworkCheck {
 };
 
 }  // namespace
-
-bool is_interface_name(std::string_view name) {
-  return !name.empty() && name.size() <= kInterfaceNameMax && name != "." && name != ".." &&
-         name.front() != '-' && is_word(name, "-_.@+");
-}
-
-bool is_network_name(std::string_view name) {
-  return !name.empty() && name.size() <= kNetworkNameMax && is_word(name, "-_.") &&
-         name.front() != '-' && name.front() != '.';
-}
-
-bool is_upstream(std::string_view text) {
-  const std::size_t hash = text.find('#');
-  if (!IpAddress::parse(text.substr(0, hash))) return false;
-  return hash == std::string_view::npos || is_port(text.substr(hash + 1));
-}
-
-bool is_port(std::string_view text) {
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return error == std::errc() && end == text.data() + text.size() && port != 0;
-}
-
-bool is_destination(std::string_view text) {
-  std::string_view prefix = text;
-  std::string_view ports;
-  if (text.starts_with('[')) {
-    const std::size_t close = text.find(']');
-    if (close == std::string_view::npos) return false;
-    prefix = text.substr(1, close - 1);
-    ports = text.substr(close + 1);
-    // "[2001:db8::]/32:443" is as clear as "[2001:db8::/32]:443".
-    if (ports.starts_with('/')) {
-      const std::size_t colon = std::min(ports.find(':'), ports.size());
-      return is_destination(
-          fmt::format("[{}{}]{}", prefix, ports.substr(0, colon), ports.substr(colon)));
-    }
-  } else if (!Ipv6Prefix::parse(text)) {
-    const std::size_t colon = std::min(text.find(':'), text.size());
-    prefix = text.substr(0, colon);
-    ports = text.substr(colon);
-  }
-  if (!Ipv4Prefix::parse(prefix) && !Ipv6Prefix::parse(prefix)) return false;
-  if (ports.empty()) return true;
-  const std::size_t dash = ports.find('-');
-  const std::string_view first = ports.substr(1, dash == std::string_view::npos ? dash : dash - 1);
-  return ports.front() == ':' && is_port(first) &&
-         (dash == std::string_view::npos || is_port(ports.substr(dash + 1)));
-}
 
 void check_network(const NetworkConfig& network, ConfigReport& report) {
   NetworkCheck(network, report).run();

@@ -20,8 +20,8 @@ constexpr std::size_t kDhcpOptionMax = 255;
 
 bool is_interface_name(std::string_view name);
 bool is_network_name(std::string_view name);
-bool is_upstream(std::string_view text);     // ADDRESS or ADDRESS#PORT
-bool is_destination(std::string_view text);  // NETWORK[:PORT[-PORT]]
+bool is_domain(std::string_view text);    // of letters, digits, hyphens, underscores and dots
+bool is_upstream(std::string_view text);  // ADDRESS or ADDRESS#PORT
 bool is_port(std::string_view text);
 
 // The report stands at the network.
