@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "switch/base/text.h"
+#include "switch/control/gateway_pages.h"
 #include "switch/daemon/network_warnings.h"
 #include "switch/network/config_json.h"
 #include "switch/network/rpc_methods.h"
@@ -54,41 +56,37 @@ Network::~Network() {
   gateway_.reset();
   gateway_plug_.reset();
   host_.reset();
-  plugs_.reset();
+  plugs_.clear();
   sockets_.clear();
   environment_.lanes.remove(*lane_);
   lane_.reset();
 }
 
-Result<void> Network::open() {
+Result<void> Network::make_vlans() {
   for (const std::uint16_t vlan : config_.vlans) {
     if (Result<void> made = switch_->vlans().create(vlan); !made) return made;
-  }
-  if (config_.host) {
-    if (Result<void> opened = open_host(config_); !opened) return opened;
-  }
-  for (const SocketConfig& socket : config_.sockets) {
-    if (Result<void> opened = open_socket(socket); !opened) return opened;
-  }
-  return open_plugs();
-}
-
-Result<void> Network::open_plugs() {
-  plugs_.reset();  // a TAP can be attached once
-  plugs_ = std::make_unique<Attachment>(*lane_, [](Plug&) {});
-  for (const std::string& url : config_.plugs) {
-    const Result<BackendOptions> options = BackendOptions::parse(url);
-    Result<void> opened = options ? environment_.backends.open(options.value(), *plugs_)
-                                  : Result<void>(options.error());
-    if (!opened) {
-      return Error{opened.error().code,
-                   fmt::format("network {}: {}", config_.name, opened.error().text)};
-    }
   }
   return {};
 }
 
-Result<void> Network::open_socket(const SocketConfig& socket) {
+Result<void> Network::open_plug(const std::string& url) {
+  auto plug = std::make_unique<Attachment>(*lane_, [](Plug&) {});
+  const Result<BackendOptions> options = BackendOptions::parse(url);
+  Result<void> opened =
+      options ? environment_.backends.open(options.value(), *plug) : Result<void>(options.error());
+  if (!opened) {
+    return Error{opened.error().code,
+                 fmt::format("network {}: {}", config_.name, opened.error().text)};
+  }
+  plugs_.emplace(url, std::move(plug));
+  return {};
+}
+
+void Network::close_plug(const std::string& url) {
+  if (const auto found = plugs_.find(url); found != plugs_.end()) plugs_.erase(found);
+}
+
+Result<Network::Socket> Network::make_socket(const SocketConfig& socket) {
   BackendOptions vde("vde", socket.path);
   vde.set("mode", socket.mode);
   if (!socket.group.empty()) vde.set("group", socket.group);
@@ -100,7 +98,21 @@ Result<void> Network::open_socket(const SocketConfig& socket) {
     return Error{opened.error().code,
                  fmt::format("network {}: {}", config_.name, opened.error().text)};
   }
-  sockets_.insert_or_assign(socket.path, std::move(made));
+  return made;
+}
+
+Result<void> Network::open_socket(const SocketConfig& socket) {
+  Result<Socket> made = make_socket(socket);
+  if (!made) return made.error();
+  sockets_.insert_or_assign(socket.path, made.take());
+  return {};
+}
+
+Result<void> Network::rehearse_socket(const SocketConfig& socket) {
+  SocketConfig beside = socket;
+  beside.path += ".new";
+  const Result<Socket> made = make_socket(beside);
+  if (!made) return made.error();
   return {};
 }
 
@@ -179,10 +191,14 @@ Result<void> Network::plug_gateway(UniqueFd frames) {
 
 void Network::configure_gateway(const NetworkConfig& wanted, Done done) {
   if (gateway_ == nullptr) return done({});
-  gateway_->configure(gateway_parameters(wanted), [name = config_.name, done = std::move(done)](
+  const bool is_other = wanted != config_;
+  gateway_->configure(gateway_parameters(wanted), [this, is_other, done = std::move(done)](
                                                       const RpcError* error, const Json&) {
+    // Answers come in order: what was done to forwards until now was before this.
+    adoption_near_ = is_other && error == nullptr;
+    later_.clear();
     if (error == nullptr) return done({});
-    done(Error{EIO, fmt::format("network {}: {}", name, error->message)});
+    done(Error{EIO, fmt::format("network {}: {}", config_.name, error->message)});
   });
 }
 
@@ -224,12 +240,15 @@ void Network::on_gateway_event(const Json& event) {
 }
 
 void Network::fetch_leases() {
-  gateway_->ask("lease.list", Json::object(), [this](const RpcError* error, const Json& result) {
-    if (error != nullptr || closing_ || !result.is_object()) return;
-    leases_.clear();
-    const Json rows = result.value("leases", Json::array());
-    for (const Json& lease : rows) note_lease(lease);
-  });
+  const AskGateway ask = [this](std::string_view method, const Json& params, GatewayReply reply) {
+    if (gateway_ != nullptr) gateway_->ask(method, params, std::move(reply));
+  };
+  ask_gateway_pages(ask, "lease.list", "leases",
+                    [this, first = true](const GatewayPage& page) mutable {
+                      if (page.error != nullptr || closing_) return;
+                      if (std::exchange(first, false)) leases_.clear();
+                      for (const Json& lease : page.rows) note_lease(lease);
+                    });
 }
 
 void Network::note_lease(const Json& lease) {
@@ -254,11 +273,21 @@ std::vector<std::string> Network::warnings() const {
 // ---- changes at run time ----
 
 void Network::forward_added(const ForwardConfig& forward) {
-  config_.forwards.push_back(forward);
+  change_forwards([forward](std::vector<ForwardConfig>& forwards) {
+    std::erase_if(forwards, [&](const ForwardConfig& f) { return f.name == forward.name; });
+    forwards.push_back(forward);
+  });
 }
 
 void Network::forward_deleted(std::string_view name) {
-  std::erase_if(config_.forwards, [&](const ForwardConfig& f) { return f.name == name; });
+  change_forwards([name = std::string(name)](std::vector<ForwardConfig>& forwards) {
+    std::erase_if(forwards, [&](const ForwardConfig& f) { return f.name == name; });
+  });
+}
+
+void Network::change_forwards(const ForwardChange& change) {
+  change(config_.forwards);
+  if (adoption_near_) later_.push_back(change);
 }
 
 Result<void> Network::create_vlan(VlanId vlan) {
@@ -327,12 +356,10 @@ void Network::adopt(const NetworkConfig& wanted) {
     const auto found = sockets_.find(socket.path);
     if (found != sockets_.end()) *found->second.vlan = socket.vlan;
   }
-  const bool other_plugs = wanted.plugs != config_.plugs;
   config_ = wanted;
-  if (!other_plugs) return;
-  if (Result<void> opened = open_plugs(); !opened) {
-    environment_.log.warning("{}; the rest of the change is in force", opened.error().text);
-  }
+  for (const ForwardChange& change : later_) change(config_.forwards);
+  later_.clear();
+  adoption_near_ = false;
 }
 
 // ---- events ----

@@ -48,8 +48,8 @@ class Network final : public RpcNetwork, public EventSink {
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
-  // Sockets and host interface. After an error the network is good for nothing but its end.
-  Result<void> open();
+  // The first step. After an error the network is good for nothing but its end.
+  Result<void> make_vlans();
   // Calls back when the gateway serves, at once if there is none to start.
   void start_gateway(Done done);
 
@@ -74,6 +74,10 @@ class Network final : public RpcNetwork, public EventSink {
   // ---- the steps of a reload, see network_change.h ----
   Result<void> open_socket(const SocketConfig& socket);
   void close_socket(const std::string& path) { sockets_.erase(path); }
+  // Opens and closes the like of it beside its place, which another has.
+  Result<void> rehearse_socket(const SocketConfig& socket);
+  Result<void> open_plug(const std::string& url);
+  void close_plug(const std::string& url);
   Result<void> open_host(const NetworkConfig& wanted);
   void close_host() { host_.reset(); }
   // Tells the gateway, which checks it; what runs stays what it was.
@@ -87,6 +91,7 @@ class Network final : public RpcNetwork, public EventSink {
   Result<void> check_ports(const NetworkConfig& wanted) const;
 
  private:
+  using ForwardChange = std::function<void(std::vector<ForwardConfig>&)>;
   struct Lease {
     std::string address;
     std::string name;
@@ -96,7 +101,7 @@ class Network final : public RpcNetwork, public EventSink {
     std::unique_ptr<Attachment> attachment;
   };
 
-  Result<void> open_plugs();
+  Result<Socket> make_socket(const SocketConfig& socket);
   void make_gateway();
   Json gateway_parameters(const NetworkConfig& config) const;
   Result<void> plug_gateway(UniqueFd frames);
@@ -106,6 +111,7 @@ class Network final : public RpcNetwork, public EventSink {
   void note_lease(const Json& lease);
   void on_plugged(const Plug& plug, VlanId vlan);
   void report_move(const Event& event);
+  void change_forwards(const ForwardChange& change);
   void remove_vlan(VlanId vlan);
   void publish(std::string_view kind, Json params) const;
 
@@ -115,12 +121,15 @@ class Network final : public RpcNetwork, public EventSink {
   std::unique_ptr<Lane> lane_;
   std::map<std::string, Socket> sockets_;  // by path
   std::unique_ptr<HostLeg> host_;
-  std::unique_ptr<Attachment> plugs_;  // of config_.plugs
+  std::multimap<std::string, std::unique_ptr<Attachment>> plugs_;  // by URL
   std::unique_ptr<Attachment> gateway_plug_;
   std::unique_ptr<GatewayProcess> gateway_;
   const NetworkConfig* starting_with_ = nullptr;  // while a reload starts a gateway
-  std::map<std::uint64_t, Lease> leases_;         // by MAC address
-  std::set<PortId> socket_vlan_ports_;            // whose VLAN is that of the socket they came by
+  // Since the gateway took what adopt() is going to bring: what was done to forwards is kept then.
+  bool adoption_near_ = false;
+  std::vector<ForwardChange> later_;
+  std::map<std::uint64_t, Lease> leases_;  // by MAC address
+  std::set<PortId> socket_vlan_ports_;     // whose VLAN is that of the socket they came by
   RateLimit moves_{10, std::chrono::seconds(5)};
   bool closing_ = false;
 };

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "switch/host/overlap.h"
+
 namespace lanyard {
 
 class Reload::Gather {
@@ -36,8 +38,9 @@ Reload::Reload(Networks& networks, NetworkEnvironment& environment,
       environment_(environment),
       wanted_(std::move(wanted)),
       done_(std::move(done)) {
-  for (const auto& [name, network] : networks_) before_.push_back(network->config());
-  plan_ = plan_reload(before_, wanted_);
+  std::vector<NetworkConfig> before;
+  for (const auto& [name, network] : networks_) before.push_back(network->config());
+  plan_ = plan_reload(before, wanted_);
 }
 
 void Reload::in_next_round(std::function<void()> step) {
@@ -58,47 +61,71 @@ void Reload::start() {
       return done_(fits);
     }
   }
-  clear_way();
+  open();
 }
 
-void Reload::clear_way() {
-  for (const SocketStep& step : plan_.close_sockets_first) {
-    networks_.at(step.network)->close_socket(step.socket.path);
-  }
-  for (const std::string& name : plan_.close_hosts_first) networks_.at(name)->close_host();
-  if (plan_.close_sockets_first.empty() && plan_.close_hosts_first.empty()) return open();
-  // Plugs are gone at the end of the round only, and their names with them.
-  in_next_round([this] { open(); });
+Network& Reload::network_of(const std::string& name) {
+  const auto added = added_.find(name);
+  return added != added_.end() ? *added->second : *networks_.at(name);
 }
 
 void Reload::open() {
-  if (Result<void> opened = open_all(); !opened) return roll_back(opened.error());
+  if (Result<void> opened = open_new(); !opened) return roll_back(opened.error());
   release();
 }
 
-Result<void> Reload::open_all() {
-  for (const std::string& name : plan_.open_hosts) {
-    if (Result<void> opened = networks_.at(name)->open_host(wanted(name)); !opened) return opened;
-    opened_hosts_.push_back(name);
-  }
-  for (const SocketStep& step : plan_.open_sockets) {
-    Result<void> opened = networks_.at(step.network)->open_socket(step.socket);
-    if (!opened) return opened;
-    opened_sockets_.push_back(step);
-  }
+Result<void> Reload::open_new() {
   for (const std::string& name : plan_.added) {
     auto network = std::make_unique<Network>(wanted(name), environment_);
-    if (Result<void> opened = network->open(); !opened) return opened;
+    if (Result<void> made = network->make_vlans(); !made) return made;
     added_.emplace(name, std::move(network));
+  }
+  if (Result<void> possible = rehearse(); !possible) return possible;
+  return open_places(plan_.open);
+}
+
+// Of what moves, as much as can be tried while it is still in use.
+Result<void> Reload::rehearse() {
+  for (const std::string& name : plan_.open_moved.hosts) {
+    if (Result<void> free = check_overlap(wanted(name)); !free) return free;
+  }
+  for (const SocketStep& step : plan_.open_moved.sockets) {
+    Result<void> possible = network_of(step.network).rehearse_socket(step.socket);
+    if (!possible) return possible;
   }
   return {};
 }
 
+Result<void> Reload::open_places(const Places& places) {
+  for (const std::string& name : places.hosts) {
+    if (Result<void> opened = network_of(name).open_host(wanted(name)); !opened) return opened;
+    opened_.hosts.push_back(name);
+  }
+  for (const SocketStep& step : places.sockets) {
+    Result<void> opened = network_of(step.network).open_socket(step.socket);
+    if (!opened) return opened;
+    opened_.sockets.push_back(step);
+  }
+  for (const PlugStep& step : places.plugs) {
+    if (Result<void> opened = network_of(step.network).open_plug(step.url); !opened) return opened;
+    opened_.plugs.push_back(step);
+  }
+  return {};
+}
+
+void Reload::close(const Places& places) {
+  for (const PlugStep& step : places.plugs) network_of(step.network).close_plug(step.url);
+  for (const SocketStep& step : places.sockets) {
+    network_of(step.network).close_socket(step.socket.path);
+  }
+  for (const std::string& name : places.hosts) network_of(name).close_host();
+}
+
 void Reload::release() {
   if (plan_.release.empty()) return configure();
-  gateways_told_ = true;
   const std::shared_ptr<Gather> answers = gather(&Reload::configure);
   for (const NetworkConfig& kept : plan_.release) {
+    told_gateways_.push_back(kept.name);
     networks_.at(kept.name)->configure_gateway(
         kept, [answers](const Result<void>& done) { answers->note(done); });
   }
@@ -106,12 +133,12 @@ void Reload::release() {
 
 void Reload::configure() {
   if (plan_.configure_gateways.empty() && plan_.start_gateways.empty() && added_.empty()) {
-    return commit();
+    return move();
   }
-  gateways_told_ = true;
-  const std::shared_ptr<Gather> answers = gather(&Reload::commit);
+  const std::shared_ptr<Gather> answers = gather(&Reload::move);
   const auto note = [answers](const Result<void>& done) { answers->note(done); };
   for (const std::string& name : plan_.configure_gateways) {
+    told_gateways_.push_back(name);
     networks_.at(name)->configure_gateway(wanted(name), note);
   }
   for (const std::string& name : plan_.start_gateways) {
@@ -121,17 +148,21 @@ void Reload::configure() {
   for (const auto& [name, network] : added_) network->start_gateway(note);
 }
 
+void Reload::move() {
+  if (plan_.close_moved.empty()) return commit();
+  moved_ = true;
+  close(plan_.close_moved);
+  // Plugs are gone at the end of the round only, and their names with them.
+  in_next_round([this] {
+    if (Result<void> opened = open_places(plan_.open_moved); !opened) {
+      return roll_back(opened.error());
+    }
+    commit();
+  });
+}
+
 void Reload::commit() {
-  for (const SocketStep& step : plan_.close_sockets) {
-    const bool reopened =
-        std::any_of(plan_.open_sockets.begin(), plan_.open_sockets.end(), [&](const auto& o) {
-          return o.network == step.network && o.socket.path == step.socket.path;
-        });
-    if (!reopened) networks_.at(step.network)->close_socket(step.socket.path);
-  }
-  for (const std::string& name : plan_.close_hosts) {
-    if (!wanted(name).host) networks_.at(name)->close_host();
-  }
+  close(plan_.close);
   for (const std::string& name : plan_.end_gateways) networks_.at(name)->end_gateway();
   for (const std::string& name : plan_.changed) networks_.at(name)->adopt(wanted(name));
   for (const std::string& name : plan_.removed) {
@@ -147,40 +178,39 @@ void Reload::commit() {
 }
 
 void Reload::roll_back(Error why) {
+  close(opened_);
   added_.clear();
-  for (const SocketStep& step : opened_sockets_) {
-    networks_.at(step.network)->close_socket(step.socket.path);
-  }
-  for (const std::string& name : opened_hosts_) networks_.at(name)->close_host();
   for (const std::string& name : started_gateways_) networks_.at(name)->end_gateway();
-  if (gateways_told_) {
-    // Those that refused kept what they had; to be told that again does no harm.
-    for (const NetworkConfig& before : before_) {
-      const bool told = std::find(plan_.configure_gateways.begin(), plan_.configure_gateways.end(),
-                                  before.name) != plan_.configure_gateways.end() ||
-                        find_network(plan_.release, before.name) != nullptr;
-      if (!told) continue;
-      networks_.at(before.name)
-          ->configure_gateway(before, [&log = environment_.log](const Result<void>& done) {
-            if (!done) log.error("going back after a failed reload: {}", done.error().text);
-          });
-    }
+  std::sort(told_gateways_.begin(), told_gateways_.end());
+  told_gateways_.erase(std::unique(told_gateways_.begin(), told_gateways_.end()),
+                       told_gateways_.end());
+  // Those that refused kept what they had; to be told that again does no harm.
+  for (const std::string& name : told_gateways_) {
+    Network& network = *networks_.at(name);
+    network.configure_gateway(
+        network.config(), [&log = environment_.log](const Result<void>& done) {
+          if (!done) {
+            log.error("going back after a failed reload: {}", done.error().text);
+          }
+        });
   }
-  if (plan_.close_sockets_first.empty() && plan_.close_hosts_first.empty()) return done_(why);
+  if (!moved_) return done_(why);
   in_next_round([this, why] { reopen(why); });
 }
 
 void Reload::reopen(const Error& why) {
-  for (const SocketStep& step : plan_.close_sockets_first) {
-    if (Result<void> back = networks_.at(step.network)->open_socket(step.socket); !back) {
-      environment_.log.error("going back after a failed reload: {}", back.error().text);
-    }
+  const auto note = [this](const Result<void>& back) {
+    if (!back) environment_.log.error("going back after a failed reload: {}", back.error().text);
+  };
+  for (const SocketStep& step : plan_.close_moved.sockets) {
+    note(networks_.at(step.network)->open_socket(step.socket));
   }
-  for (const std::string& name : plan_.close_hosts_first) {
+  for (const std::string& name : plan_.close_moved.hosts) {
     Network& network = *networks_.at(name);
-    if (Result<void> back = network.open_host(network.config()); !back) {
-      environment_.log.error("going back after a failed reload: {}", back.error().text);
-    }
+    note(network.open_host(network.config()));
+  }
+  for (const PlugStep& step : plan_.close_moved.plugs) {
+    note(networks_.at(step.network)->open_plug(step.url));
   }
   done_(why);
 }

@@ -3,15 +3,16 @@
 // One change of the running networks to another value, all of it or nothing. The start of the
 // daemon is a change from no networks.
 //
-//   clear the way    what is closed and opened under the same name is closed
-//   open             sockets, host interfaces, new networks
+//   open             sockets, host interfaces, plugs, new networks; what moves is rehearsed
 //   release          gateways let go of ports of the host that others are to have
 //   configure        gateways take, or refuse, what they are to do; new ones start
+//   move             what is closed and opened under the same name: guests notice, so it is last
 //   commit           nothing can fail any more: VLANs, what is no longer wanted is closed
 //
 // Whatever fails before the commit, the steps done until then are undone, and the first error is
 // the answer. What makes it hard is that gateways answer later: so each step gathers its answers
-// and starts the next, and frames travel meanwhile. Lane thread only.
+// and starts the next, and frames travel meanwhile; people change forwards meanwhile, too, so what
+// a network goes back to is what it has then, not what it had at the beginning. Lane thread only.
 #pragma once
 
 #include <functional>
@@ -43,14 +44,18 @@ class Reload final : public std::enable_shared_from_this<Reload> {
   using Step = void (Reload::*)();
 
   std::shared_ptr<Gather> gather(Step next);
-  void clear_way();
   void open();
-  Result<void> open_all();
+  Result<void> open_new();
+  Result<void> open_places(const Places& places);
+  Result<void> rehearse();
   void release();
   void configure();
+  void move();
   void commit();
+  void close(const Places& places);
   void roll_back(Error why);
   void reopen(const Error& why);
+  Network& network_of(const std::string& name);
   void in_next_round(std::function<void()> step);
   const NetworkConfig& wanted(const std::string& name) const {
     return *find_network(wanted_, name);
@@ -58,7 +63,6 @@ class Reload final : public std::enable_shared_from_this<Reload> {
 
   Networks& networks_;
   NetworkEnvironment& environment_;
-  std::vector<NetworkConfig> before_;
   std::vector<NetworkConfig> wanted_;
   ReloadPlan plan_;
   Done done_;
@@ -66,10 +70,10 @@ class Reload final : public std::enable_shared_from_this<Reload> {
 
   // What was done so far.
   Networks added_;
-  std::vector<SocketStep> opened_sockets_;
-  std::vector<std::string> opened_hosts_;
+  Places opened_;
   std::vector<std::string> started_gateways_;
-  bool gateways_told_ = false;
+  std::vector<std::string> told_gateways_;
+  bool moved_ = false;
 };
 
 }  // namespace lanyard

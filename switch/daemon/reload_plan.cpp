@@ -22,64 +22,108 @@ bool same_host(const NetworkConfig& a, const NetworkConfig& b) {
   return !routed || (a.subnet == b.subnet && a.subnet6 == b.subnet6 && a.uplink == b.uplink);
 }
 
+// The same thing of the host, whatever its options.
+std::string_view place_of(std::string_view url) {
+  return url.substr(0, url.find('?'));
+}
+
 void plan_sockets(const NetworkConfig& from, const NetworkConfig& to, ReloadPlan& plan) {
   for (const SocketConfig& socket : from.sockets) {
     if (!any(to.sockets, [&](const auto& s) { return same_place(s, socket); })) {
-      plan.close_sockets.push_back({from.name, socket});
+      plan.close.sockets.push_back({from.name, socket});
     }
   }
   for (const SocketConfig& socket : to.sockets) {
     if (!any(from.sockets, [&](const auto& s) { return same_place(s, socket); })) {
-      plan.open_sockets.push_back({to.name, socket});
+      plan.open.sockets.push_back({to.name, socket});
     }
   }
+}
+
+// The same URL can be there twice.
+void plan_plugs(const NetworkConfig& from, const NetworkConfig& to, ReloadPlan& plan) {
+  std::vector<std::string> before = from.plugs;
+  for (const std::string& url : to.plugs) {
+    const auto found = std::find(before.begin(), before.end(), url);
+    if (found == before.end()) {
+      plan.open.plugs.push_back({to.name, url});
+    } else {
+      before.erase(found);
+    }
+  }
+  for (const std::string& url : before) plan.close.plugs.push_back({from.name, url});
 }
 
 void plan_change(const NetworkConfig& from, const NetworkConfig& to, ReloadPlan& plan) {
   plan.changed.push_back(to.name);
   plan_sockets(from, to, plan);
+  plan_plugs(from, to, plan);
   if (!same_host(from, to)) {
-    if (from.host) plan.close_hosts.push_back(from.name);
-    if (to.host) plan.open_hosts.push_back(to.name);
+    if (from.host) plan.close.hosts.push_back(from.name);
+    if (to.host) plan.open.hosts.push_back(to.name);
   }
   if (from.needs_gateway() && !to.needs_gateway()) plan.end_gateways.push_back(to.name);
   if (!from.needs_gateway() && to.needs_gateway()) plan.start_gateways.push_back(to.name);
   if (from.needs_gateway() && to.needs_gateway()) plan.configure_gateways.push_back(to.name);
 }
 
-// Names that are both closed and opened.
-void plan_first(const std::vector<NetworkConfig>& from, const std::vector<NetworkConfig>& to,
+void plan_addition(const NetworkConfig& network, ReloadPlan& plan) {
+  plan.added.push_back(network.name);
+  if (network.host) plan.open.hosts.push_back(network.name);
+  for (const SocketConfig& socket : network.sockets) {
+    plan.open.sockets.push_back({network.name, socket});
+  }
+  for (const std::string& url : network.plugs) plan.open.plugs.push_back({network.name, url});
+}
+
+// Moves from one list to the other what has a namesake among `others`.
+template <typename T, typename Same>
+void move_namesakes(std::vector<T>& from, std::vector<T>& to, const std::vector<T>& others,
+                    Same same) {
+  std::erase_if(from, [&](const T& one) {
+    if (!any(others, [&](const T& other) { return same(one, other); })) return false;
+    to.push_back(one);
+    return true;
+  });
+}
+
+// Sorts out what is both closed and opened.
+void plan_moves(const std::vector<NetworkConfig>& from, const std::vector<NetworkConfig>& to,
                 ReloadPlan& plan) {
-  std::vector<SocketStep> opened = plan.open_sockets;
-  std::vector<std::string> interfaces;
-  for (const std::string& name : plan.open_hosts) {
-    interfaces.push_back(find_network(to, name)->host->name);
-  }
-  for (const std::string& name : plan.added) {
-    const NetworkConfig& network = *find_network(to, name);
-    for (const SocketConfig& socket : network.sockets) opened.push_back({name, socket});
-    if (network.host) interfaces.push_back(network.host->name);
-  }
-  std::vector<SocketStep> closed = plan.close_sockets;
-  std::vector<std::string> hosts = plan.close_hosts;
+  Places gone;  // of removed networks
   for (const std::string& name : plan.removed) {
     const NetworkConfig& network = *find_network(from, name);
-    for (const SocketConfig& socket : network.sockets) closed.push_back({name, socket});
-    if (network.host) hosts.push_back(name);
+    if (network.host) gone.hosts.push_back(name);
+    for (const SocketConfig& socket : network.sockets) gone.sockets.push_back({name, socket});
+    for (const std::string& url : network.plugs) gone.plugs.push_back({name, url});
   }
-  for (const SocketStep& step : closed) {
-    if (any(opened, [&](const auto& o) { return o.socket.path == step.socket.path; })) {
-      plan.close_sockets_first.push_back(step);
-    }
-  }
-  for (const std::string& name : hosts) {
-    const std::string& interface = find_network(from, name)->host->name;
-    // A changed network has one host interface at a time: its port is the same.
-    const bool same_network = any(plan.open_hosts, [&](const auto& o) { return o == name; });
-    if (same_network || any(interfaces, [&](const auto& i) { return i == interface; })) {
-      plan.close_hosts_first.push_back(name);
-    }
-  }
+  const Places opened = plan.open;
+  Places& late = plan.close_moved;
+  const auto sort_out = [&](auto member, auto same) {
+    move_namesakes(plan.close.*member, late.*member, opened.*member, same);
+    move_namesakes(gone.*member, late.*member, opened.*member, same);
+    move_namesakes(plan.open.*member, plan.open_moved.*member, late.*member, same);
+  };
+  sort_out(&Places::sockets,
+           [](const SocketStep& a, const SocketStep& b) { return a.socket.path == b.socket.path; });
+  sort_out(&Places::plugs,
+           [](const PlugStep& a, const PlugStep& b) { return place_of(a.url) == place_of(b.url); });
+  const auto interface_of = [&](const std::vector<NetworkConfig>& networks,
+                                const std::string& name) -> std::string_view {
+    const NetworkConfig* const network = find_network(networks, name);
+    return network != nullptr && network->host ? std::string_view(network->host->name) : "";
+  };
+  // A network has one host interface at a time: its port is the same.
+  move_namesakes(plan.close.hosts, late.hosts, opened.hosts, [&](const auto& a, const auto& b) {
+    return a == b || interface_of(from, a) == interface_of(to, b);
+  });
+  move_namesakes(gone.hosts, late.hosts, opened.hosts, [&](const auto& a, const auto& b) {
+    return interface_of(from, a) == interface_of(to, b);
+  });
+  move_namesakes(plan.open.hosts, plan.open_moved.hosts, late.hosts,
+                 [&](const auto& a, const auto& b) {
+                   return a == b || interface_of(to, a) == interface_of(from, b);
+                 });
 }
 
 void plan_release(const std::vector<NetworkConfig>& from, const std::vector<NetworkConfig>& to,
@@ -131,12 +175,12 @@ ReloadPlan plan_reload(const std::vector<NetworkConfig>& from,
   for (const NetworkConfig& network : to) {
     const NetworkConfig* const before = find_network(from, network.name);
     if (before == nullptr) {
-      plan.added.push_back(network.name);
+      plan_addition(network, plan);
     } else if (*before != network) {
       plan_change(*before, network, plan);
     }
   }
-  plan_first(from, to, plan);
+  plan_moves(from, to, plan);
   plan_release(from, to, plan);
   return plan;
 }

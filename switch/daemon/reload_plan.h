@@ -17,21 +17,34 @@ struct SocketStep {
   friend bool operator==(const SocketStep&, const SocketStep&) = default;
 };
 
+struct PlugStep {
+  std::string network;
+  std::string url;
+  friend bool operator==(const PlugStep&, const PlugStep&) = default;
+};
+
+// What comes or goes by its name on this host.
+struct Places {
+  std::vector<SocketStep> sockets;
+  std::vector<std::string> hosts;  // names of networks
+  std::vector<PlugStep> plugs;
+  bool empty() const { return sockets.empty() && hosts.empty() && plugs.empty(); }
+};
+
 struct ReloadPlan {
   std::vector<std::string> added;
   std::vector<std::string> removed;
   std::vector<std::string> changed;  // by whatever
 
-  // Of changed networks. A socket whose VLAN alone differs stays open.
-  std::vector<SocketStep> open_sockets;
-  std::vector<SocketStep> close_sockets;
-  std::vector<std::string> open_hosts;  // names of networks
-  std::vector<std::string> close_hosts;
+  // Of added and changed networks. A socket whose VLAN alone differs stays open.
+  Places open;
+  // Of changed networks; removed ones close everything by their end.
+  Places close;
 
-  // What must be closed before anything is opened, because what is opened has the same name: of
-  // changed and of removed networks.
-  std::vector<SocketStep> close_sockets_first;
-  std::vector<std::string> close_hosts_first;
+  // The same for what moves: it can only be opened when its namesake has been closed, and guests
+  // notice that. So it comes last, when nothing else can fail. Of removed networks, too.
+  Places close_moved;
+  Places open_moved;
 
   // Networks whose gateways must let go of ports of the host first, because others are to have
   // them, and what they keep until then.

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -115,6 +117,84 @@ def test_a_socket_moves_to_another_network_and_back_when_that_fails() -> None:
             assert len(daemon.rpc("port.list", network="a")["ports"]) == 1
         daemon.write_config(new)
         daemon.rpc("config.reload")
+        with VdeClient(daemon.run / "s"):
+            assert len(daemon.rpc("port.list", network="b")["ports"]) == 1
+
+
+OTHER = "[network.other]\nkind = 'nat'\nsubnet = '10.9.0.0/24'\n"
+OTHER_WEB = (
+    "[[network.other.forward]]\nname='shop'\nfrom='tcp:127.0.0.1:18081'\nto='10.9.0.15:80'\n"
+)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_done_to_forwards_while_a_reload_runs_is_kept(fails: bool) -> None:
+    with NetworksDaemon(NAT + WEB + OTHER) as daemon, daemon.client() as admin:
+        daemon.rpc("forward.add", network="nat", name="before", **FORWARD)
+        silent = daemon.gateway_pid("other")
+        daemon.gateway_pid("nat")
+        os.kill(silent, signal.SIGSTOP)
+        try:
+            daemon.write_config(NAT + "vlans = [10]\n" + WEB + OTHER + OTHER_WEB)
+            number = admin.send("config.reload")
+            # The gateway of nat has been told; that of other has not answered.
+            wait_until("nat has been told", lambda: forwards_of(daemon, "nat") == ["web"])
+            later = {"from": "tcp:127.0.0.1:20", "to": "10.0.2.15:20"}
+            daemon.rpc("forward.add", network="nat", name="later", **later)
+            daemon.rpc("forward.delete", network="nat", name="web")
+        finally:
+            os.kill(silent, signal.SIGKILL if fails else signal.SIGCONT)
+        answer = admin.line()
+        assert answer["id"] == number
+        assert ("error" in answer) == fails
+        # What runs, and what the next gateway is told.
+        names = ["before", "later"] if fails else ["later"]
+        wait_until("they are there", lambda: forwards_of(daemon, "nat") == names)
+        running = daemon.rpc("config.dump")["text"]
+        assert [name for name in ("before", "later", "web") if f'"{name}"' in running] == names
+        os.kill(daemon.gateway_pid("nat"), signal.SIGKILL)
+        daemon.wait_serving("nat")
+        wait_until("they are there again", lambda: forwards_of(daemon, "nat") == names)
+
+
+def forwards_of(daemon: NetworksDaemon, network: str) -> list[str]:
+    try:
+        rows = daemon.rpc("forward.list", network=network)["forwards"]
+    except RpcFailed:
+        return []
+    return [row["name"] for row in rows]
+
+
+def test_a_reload_that_fails_unplugs_nobody() -> None:
+    socket = "[[network.{}.socket]]\npath='$DIR/run/s'\nmode='{}'\n"
+    old = "[network.a]\nkind='internal'\n" + socket.format("a", "0600")
+    moved = "[network.b]\nkind='internal'\n" + socket.format("b", "0600")
+    refused = WEB.replace("web", "refused")
+    with (
+        NetworksDaemon(old + NAT) as daemon,
+        VdeClient(daemon.run / "s") as guest,
+        VdeClient(daemon.run / "s") as other,
+    ):
+        before = daemon.rpc("config.dump")
+        for wanted in (
+            moved + NAT + refused,
+            old.replace("0600", "0660") + NAT + refused,
+            moved.replace("mode='0600'", "group='no-such-group'") + NAT,
+            old.replace("kind='internal'", "kind='internal'\nplugs=['tap://a-name-too-long-for-it']")
+            + NAT
+            + "vlans = [10]\n",
+        ):
+            daemon.write_config(wanted)
+            with pytest.raises(RpcFailed):
+                daemon.rpc("config.reload")
+            assert daemon.rpc("config.dump") == before
+            assert not guest.ctl_closed(0.05)
+            guest.send(frame(1))
+            assert other.recv(5.0) == frame(1)
+            assert networks(daemon) == ["a", "nat"]
+        daemon.write_config(moved + NAT)
+        daemon.rpc("config.reload")
+        assert guest.ctl_closed(5.0), "it is another network now"
         with VdeClient(daemon.run / "s"):
             assert len(daemon.rpc("port.list", network="b")["ports"]) == 1
 

@@ -42,8 +42,9 @@ TEST(ReloadPlan, NamesWhatComesAndGoes) {
   const ReloadPlan plan = plan_reload({network("a"), network("b")}, {network("b"), network("c")});
   EXPECT_EQ(plan.added, Names{"c"});
   EXPECT_EQ(plan.removed, Names{"a"});
+  EXPECT_EQ(networks_of(plan.open.sockets), Names{"c /run/c"});
   EXPECT_TRUE(plan.changed.empty());
-  EXPECT_TRUE(plan.close_sockets_first.empty());
+  EXPECT_TRUE(plan.close_moved.sockets.empty());
 }
 
 TEST(ReloadPlan, LeavesSocketsOpenThatOnlyHaveAnotherVlan) {
@@ -52,23 +53,46 @@ TEST(ReloadPlan, LeavesSocketsOpenThatOnlyHaveAnotherVlan) {
   later.vlans = {10};
   const ReloadPlan plan = plan_reload({network("a")}, {later});
   EXPECT_EQ(plan.changed, Names{"a"});
-  EXPECT_TRUE(plan.open_sockets.empty());
-  EXPECT_TRUE(plan.close_sockets.empty());
+  EXPECT_TRUE(plan.open.sockets.empty());
+  EXPECT_TRUE(plan.close.sockets.empty());
 }
 
 TEST(ReloadPlan, OpensASocketWithAnotherModeAnew) {
   NetworkConfig later = network("a");
   later.sockets[0].mode = "0660";
   const ReloadPlan plan = plan_reload({network("a")}, {later});
-  EXPECT_EQ(networks_of(plan.open_sockets), Names{"a /run/a"});
-  EXPECT_EQ(networks_of(plan.close_sockets_first), Names{"a /run/a"});
+  EXPECT_EQ(networks_of(plan.open_moved.sockets), Names{"a /run/a"});
+  EXPECT_EQ(networks_of(plan.close_moved.sockets), Names{"a /run/a"});
+  EXPECT_TRUE(plan.open.empty() && plan.close.empty());
 }
 
 TEST(ReloadPlan, ClosesFirstWhatMovesToAnotherNetwork) {
   NetworkConfig later = network("b");
   later.sockets[0].path = "/run/a";
   const ReloadPlan plan = plan_reload({network("a")}, {later});
-  EXPECT_EQ(networks_of(plan.close_sockets_first), Names{"a /run/a"});
+  EXPECT_EQ(networks_of(plan.close_moved.sockets), Names{"a /run/a"});
+  EXPECT_EQ(networks_of(plan.open_moved.sockets), Names{"b /run/a"});
+  EXPECT_TRUE(plan.open.empty() && plan.close.empty());
+}
+
+TEST(ReloadPlan, OpensOnlyThePlugsThatAreNew) {
+  NetworkConfig a = network("a");
+  NetworkConfig b = network("b");
+  a.plugs = {"tap://one", "tap://two"};
+  const std::vector<NetworkConfig> before{a, b};
+  a.plugs = {"tap://two", "tap://three"};
+  ReloadPlan plan = plan_reload(before, {a, b});
+  EXPECT_EQ(plan.open.plugs, (std::vector<PlugStep>{{"a", "tap://three"}}));
+  EXPECT_EQ(plan.close.plugs, (std::vector<PlugStep>{{"a", "tap://one"}}));
+  EXPECT_TRUE(plan.close_moved.empty());
+  a.plugs = {"tap://two?vlan=3"};
+  b.plugs = {"tap://one"};
+  plan = plan_reload(before, {a, b});
+  EXPECT_TRUE(plan.open.empty() && plan.close.empty());
+  EXPECT_EQ(plan.close_moved.plugs,
+            (std::vector<PlugStep>{{"a", "tap://one"}, {"a", "tap://two"}}));
+  EXPECT_EQ(plan.open_moved.plugs,
+            (std::vector<PlugStep>{{"a", "tap://two?vlan=3"}, {"b", "tap://one"}}));
 }
 
 TEST(ReloadPlan, TellsGatewaysWhatChanges) {
@@ -91,18 +115,18 @@ TEST(ReloadPlan, OpensTheHostInterfaceAnewWhenItIsAnother) {
   before.host->name = "lab0";
   NetworkConfig later = before;
   later.mtu = 1400;
-  EXPECT_TRUE(plan_reload({before}, {later}).open_hosts.empty()) << "the guests' MTU is no matter";
+  EXPECT_TRUE(plan_reload({before}, {later}).open.hosts.empty()) << "the guests' MTU is no matter";
   later.host->mtu = 1400;
   const ReloadPlan plan = plan_reload({before}, {later});
-  EXPECT_EQ(plan.open_hosts, Names{"lab"});
-  EXPECT_EQ(plan.close_hosts_first, Names{"lab"});
+  EXPECT_EQ(plan.open_moved.hosts, Names{"lab"});
+  EXPECT_EQ(plan.close_moved.hosts, Names{"lab"});
   later.kind = NetworkKind::routed;
-  EXPECT_EQ(plan_reload({before}, {later}).open_hosts, Names{"lab"});
+  EXPECT_EQ(plan_reload({before}, {later}).open_moved.hosts, Names{"lab"});
   later.host.reset();
   later.kind = NetworkKind::internal;
   const ReloadPlan without = plan_reload({before}, {later});
-  EXPECT_EQ(without.close_hosts, Names{"lab"});
-  EXPECT_TRUE(without.close_hosts_first.empty());
+  EXPECT_EQ(without.close.hosts, Names{"lab"});
+  EXPECT_TRUE(without.close_moved.hosts.empty());
 }
 
 TEST(ReloadPlan, LetsGatewaysReleasePortsThatOthersGet) {
