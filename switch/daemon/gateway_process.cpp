@@ -305,8 +305,7 @@ void GatewayProcess::restart_after_failure(std::string why) {
   fail_pending(why);
   if (served && callbacks_.changed) callbacks_.changed(false, why);
   if (started_) return give_up(std::move(why));
-  // The first one after a while of service at once.
-  pause_ = served && pause_ == Duration{0} ? Duration{1} : next_pause(pause_, lived);
+  pause_ = served && prompt_.allow(loop_.now()) ? Duration{0} : next_pause(pause_, lived);
   restart_timer_ = loop_.after(pause_, [this] {
     restart_timer_.reset();
     ++restarts_;

@@ -6,9 +6,10 @@
 //
 // What makes it hard: the gateway talks to the outside and will crash one day. The switch must not
 // notice: its guests keep their cables, only the gateway's port is empty for an instant. A gateway
-// that is stopped or busy answers nothing, so every request has a deadline. One that cannot even
-// start must not be started in a tight circle, so the pause between attempts grows. And it is
-// configured anew at every start, from the value as it is then.
+// that is stopped or busy answers nothing, so every request has a deadline. One that has served is
+// back at once; but one that crashes again and again, or cannot even start, must not be started in
+// a tight circle, so after a few times the pause between attempts grows. And it is configured anew
+// at every start, from the value as it is then.
 //
 //   starting --configured--> serving --process ends--> pausing --> starting
 //
@@ -119,6 +120,7 @@ class GatewayProcess {
   std::uint64_t next_id_ = 1;
   Time born_{0};
   Duration pause_{0};
+  RateLimit prompt_{4, std::chrono::seconds(10)};  // starts without a pause
   std::uint32_t restarts_ = 0;
   bool serving_ = false;
   std::string trouble_;
