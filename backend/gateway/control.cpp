@@ -159,8 +159,9 @@ Result<Json> GatewayControl::status(const Json&) {
   return gateway_->status();
 }
 
-Result<Json> GatewayControl::lease_list(const Json&) {
-  return gateway_->leases();
+Result<Json> GatewayControl::lease_list(const Json& params) {
+  return pages_.page(
+      params, "leases", [this] { return gateway_->leases(); }, loop_.now());
 }
 
 Result<Json> GatewayControl::lease_delete(const Json& params) {
@@ -194,8 +195,9 @@ Result<Json> GatewayControl::forward_delete(const Json& params) {
   return Json::object();
 }
 
-Result<Json> GatewayControl::flow_list(const Json&) {
-  return gateway_->flows();
+Result<Json> GatewayControl::flow_list(const Json& params) {
+  return pages_.page(
+      params, "flows", [this] { return gateway_->flows(); }, loop_.now());
 }
 
 }  // namespace lanyard

@@ -4,7 +4,8 @@
 // the end when either socket is closed. The requests are a table (control.cpp):
 //
 //   configure {network, state_directory}   first, and again when the configuration has changed
-//   status, lease.list, forward.list, flow.list
+//   status, forward.list
+//   lease.list, flow.list {limit, next}    whole without a limit, else a page (list_pages.h)
 //   lease.delete {address}, forward.add {forward}, forward.delete {name}
 //
 // What makes it hard: nobody but the daemon talks here, but what it passes on comes from people;
@@ -18,6 +19,7 @@
 
 #include "backend/gateway/frame_channel.h"
 #include "backend/gateway/gateway.h"
+#include "backend/gateway/list_pages.h"
 #include "switch/base/fd.h"
 #include "switch/base/log.h"
 #include "switch/network/json_rpc.h"
@@ -79,6 +81,7 @@ class GatewayControl {
   std::unique_ptr<LineChannel> channel_;
   std::unique_ptr<FrameChannel> frames_;
   std::unique_ptr<Gateway> gateway_;
+  ListPages pages_;
 };
 
 }  // namespace lanyard

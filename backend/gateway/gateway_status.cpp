@@ -93,7 +93,7 @@ Json Gateway::status() const {
   if (nat_) {
     Json counters = Json::object();
     for (const auto& [name, count] : nat_->counters()) counters[name] = count;
-    status["nat"] = {{"flows", nat_->flows().size()}, {"counters", std::move(counters)}};
+    status["nat"] = {{"flows", nat_->flow_count()}, {"counters", std::move(counters)}};
     for (const ForwardStatus& forward : nat_->forwards()) {
       if (forward.listening || forward.problem.empty()) continue;
       warn(fmt::format("forward {}: {}", forward.config.name, forward.problem));
@@ -110,7 +110,7 @@ Json Gateway::leases() const {
       rows.push_back(lanyard::to_json(lease));
     }
   }
-  return {{"leases", std::move(rows)}};
+  return rows;
 }
 
 Json Gateway::forwards() const {
@@ -136,7 +136,7 @@ Json Gateway::flows() const {
   if (pings_) {
     for (const Flow& flow : pings_->flows()) rows.push_back(to_json(flow, directory_));
   }
-  return {{"flows", std::move(rows)}};
+  return rows;
 }
 
 Result<void> Gateway::forget_lease(Ipv4Address address) {

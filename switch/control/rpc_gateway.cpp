@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "switch/base/text.h"
+#include "switch/control/gateway_pages.h"
 #include "switch/control/rpc_handlers.h"
 #include "switch/control/rpc_params.h"
 #include "switch/network/config_json.h"
@@ -20,7 +22,7 @@ struct Merged {
   RpcAnswer answer;
   std::string key;
   bool single;
-  Json rows = Json::array();
+  std::vector<Json> pages;
   Json problems = Json::array();
   std::optional<RpcError> failed;
 
@@ -35,24 +37,41 @@ struct Merged {
     }
     Json rest = Json::object();
     if (!problems.empty()) rest["problems"] = std::move(problems);
-    answer.rows(key, std::move(rows), std::move(rest));
+    answer.rows(
+        key,
+        [pages = std::move(pages), at = std::size_t{0}](RpcRows& rows) mutable {
+          if (at == pages.size()) return false;
+          for (const Json& row : std::exchange(pages[at++], Json())) rows.add(row);
+          return at < pages.size();
+        },
+        std::move(rest));
   }
 
-  void add(const std::string& network, const RpcError* error, const Json& result) {
-    if (error != nullptr) {
-      if (single) failed = *error;
-      problems.push_back({{"network", network}, {"text", error->message}});
+  void add(const std::string& network, GatewayPage page) {
+    if (page.error != nullptr) {
+      if (single) failed = *page.error;
+      problems.push_back({{"network", network}, {"text", page.error->message}});
       return;
     }
-    if (!result.is_object() || !result.contains(key) || !result[key].is_array()) return;
-    for (const Json& row : result[key]) {
+    Json rows = Json::array();
+    for (Json& row : page.rows) {
       if (!row.is_object()) continue;
-      Json named = row;
-      named["network"] = network;
-      rows.push_back(std::move(named));
+      row["network"] = network;
+      rows.push_back(std::move(row));
     }
+    if (!rows.empty()) pages.push_back(std::move(rows));
   }
 };
+
+// The network may be gone between two questions.
+AskGateway asker(RpcHost& host, const std::string& name) {
+  return [&host, name](std::string_view method, const Json& params, GatewayReply reply) {
+    RpcNetwork* const network = host.find(name);
+    if (network != nullptr) return network->ask_gateway(method, params, std::move(reply));
+    const RpcError error{RpcCode::not_found, fmt::format("network {} has been taken down", name)};
+    reply(&error, nullptr);
+  };
+}
 
 void merge(RpcCall& call, std::string_view method, std::string_view key) {
   const std::optional<std::vector<std::string>> names = listed_networks(call);
@@ -61,10 +80,8 @@ void merge(RpcCall& call, std::string_view method, std::string_view key) {
   for (const std::string& name : *names) {
     RpcNetwork* const network = call.host.find(name);
     if (network == nullptr || !network->gateway().wanted) continue;
-    network->ask_gateway(method, Json::object(),
-                         [merged, name](const RpcError* error, const Json& result) {
-                           merged->add(name, error, result);
-                         });
+    ask_gateway_pages(asker(call.host, name), method, key,
+                      [merged, name](GatewayPage page) { merged->add(name, std::move(page)); });
   }
 }
 
@@ -90,20 +107,24 @@ RpcNetwork* served_network(RpcCall& call, std::string_view what) {
   return nullptr;
 }
 
-// From the leases, else from what the configuration reserves.
-Json find_guest(const Json& leases, const NetworkConfig& config, const std::string& guest) {
+// Its row among the leases.
+Json find_lease(const Json& leases, const std::string& guest) {
   const std::optional<MacAddress> mac = MacAddress::parse(guest);
-  if (leases.is_object() && leases.contains("leases")) {
-    for (const Json& lease : leases["leases"]) {
-      if (!lease.is_object()) continue;
-      const auto text = [&](const char* key) {
-        const Json value = lease.value(key, Json());
-        return value.is_string() ? value.get<std::string>() : std::string();
-      };
-      const bool same_mac = mac && MacAddress::parse(text("mac")) == mac;
-      if (same_mac || (!mac && text("name") == guest)) return lease;
-    }
+  for (const Json& lease : leases) {
+    if (!lease.is_object()) continue;
+    const auto text = [&](const char* key) {
+      const Json value = lease.value(key, Json());
+      return value.is_string() ? value.get<std::string>() : std::string();
+    };
+    const bool same_mac = mac && MacAddress::parse(text("mac")) == mac;
+    if (same_mac || (!mac && text("name") == guest)) return lease;
   }
+  return nullptr;
+}
+
+// What the configuration reserves.
+Json find_reserved(const NetworkConfig& config, const std::string& guest) {
+  const std::optional<MacAddress> mac = MacAddress::parse(guest);
   for (const HostConfig& host : config.hosts) {
     const bool same = mac ? host.mac == mac : host.name == guest;
     if (!same || !host.address) continue;
@@ -119,13 +140,14 @@ void lease_address(RpcCall& call) {
   RpcNetwork* const network = served_network(call, "leases");
   if (network == nullptr) return;
   const std::string guest = rpc_text(call.params, "guest");
-  network->ask_gateway(
-      "lease.list", Json::object(),
-      [answer = call.answer, config = network->config(), guest](const RpcError* error,
-                                                                const Json& result) {
-        if (error != nullptr) return answer.error(*error);
-        const Json found = find_guest(result, config, guest);
+  ask_gateway_pages(
+      asker(call.host, network->config().name), "lease.list", "leases",
+      [answer = call.answer, config = network->config(), guest](const GatewayPage& page) {
+        if (page.error != nullptr) return answer.error(*page.error);
+        Json found = find_lease(page.rows, guest);
+        if (found.is_null() && page.last) found = find_reserved(config, guest);
         if (!found.is_null()) return answer.result(found);
+        if (!page.last) return;
         answer.error({RpcCode::not_found, fmt::format("no guest '{}' has an address in {}; see: "
                                                       "lanyard lease list {}",
                                                       printable(guest), config.name, config.name)});
