@@ -78,6 +78,7 @@ class DhcpServer::Engine {
 
   // dhcp_leases.cpp: the table
   void load(Time now);
+  void load_declined(const Lease& lease, std::int64_t wall, Time now);
   const Row* row_of(const Query& query) const;
   bool is_suspect(const Query& query, const Row& row) const;
   bool take(Ipv4Address address, const Query& query);

@@ -87,6 +87,10 @@ void DhcpServer::Engine::read_names() {
 void DhcpServer::Engine::load(Time now) {
   const std::int64_t wall = wall_clock_s();
   for (Lease& lease : store_.load()) {
+    if (lease.state == LeaseState::declined) {
+      load_declined(lease, wall, now);
+      continue;
+    }
     if (!pool_->permits(lease.address, pool_->host_of(lease.mac)) || lease.client_id.empty()) {
       store_.erase(lease.address);
       continue;
@@ -111,6 +115,16 @@ void DhcpServer::Engine::load(Time now) {
     }
     table_.put(std::move(row));
   }
+}
+
+// Who uses it has not gone away because we have.
+void DhcpServer::Engine::load_declined(const Lease& lease, std::int64_t wall, Time now) {
+  const std::int64_t left = std::min(lease.expires_s - wall, seconds_of(kQuarantineTime));
+  if (left <= 0 || !pool_->in_subnet(lease.address)) return store_.erase(lease.address);
+  Row row;
+  row.lease = lease;
+  row.until = now + std::chrono::seconds(left);
+  table_.put(std::move(row));
 }
 
 const LeaseTable::Row* DhcpServer::Engine::row_of(const Query& query) const {
@@ -251,12 +265,12 @@ void DhcpServer::Engine::quarantine(Ipv4Address address, MacAddress user, std::s
                  user.is_zero() ? std::string(" by its client") : ", by " + user.text());
   }
   end_probe(address);
-  store_.erase(address);
   Row row;
   row.lease.address = address;
   row.lease.mac = user;
   row.lease.state = LeaseState::declined;
   row.until = now + kQuarantineTime;
+  store_.put(snapshot(row, now));
   table_.put(std::move(row));
 }
 
@@ -379,7 +393,8 @@ void DhcpServer::Engine::check_clock(Time now) {
   log_.notice("the clock has jumped by {} s; the lease file is written anew", jump);
   std::vector<Lease> kept;
   for (const auto& [address, row] : table_.rows()) {
-    if (row.was_bound) kept.push_back(snapshot(row, now));
+    const bool declined = row.lease.state == LeaseState::declined;
+    if (row.was_bound || declined) kept.push_back(snapshot(row, now));
   }
   store_.replace(kept);
 }

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kHeader = "lanyard leases 1";
 constexpr std::string_view kErased = "-";
+constexpr std::string_view kDeclined = "!";
 // Written anew when it has so many lines and twice as many as there are leases.
 constexpr std::size_t kLinesMin = 16384;
 constexpr off_t kSizeMax = off_t{256} << 20;
@@ -86,6 +87,10 @@ void sync_directory_of(const std::string& path) {
 }  // namespace
 
 std::string lease_line(const Lease& lease) {
+  if (lease.state == LeaseState::declined) {
+    return with_checksum(fmt::format("{} {} {} {}", lease.address.text(), kDeclined,
+                                     lease.mac.text(), lease.expires_s));
+  }
   std::string line = fmt::format("{} {} x", lease.address.text(), lease.mac.text());
   for (const char byte : lease.client_id) append(line, "{:02x}", static_cast<unsigned char>(byte));
   append(line, " ={} {} {}", lease.name, lease.expires_s, lease.lease_time_s);
@@ -95,6 +100,24 @@ std::string lease_line(const Lease& lease) {
 std::string lease_erased_line(Ipv4Address address) {
   return with_checksum(fmt::format("{} {}", address.text(), kErased));
 }
+
+namespace {
+
+// Of an address that somebody else uses.
+std::optional<LeaseChange> parse_declined(Ipv4Address address, std::string_view mac_text,
+                                          std::string_view expires_text) {
+  const auto mac = MacAddress::parse(mac_text);
+  const auto expires = parse_integer(expires_text);
+  if (!mac || !expires) return std::nullopt;
+  Lease lease;
+  lease.address = address;
+  lease.mac = *mac;
+  lease.state = LeaseState::declined;
+  lease.expires_s = *expires;
+  return LeaseChange{address, std::move(lease)};
+}
+
+}  // namespace
 
 std::optional<LeaseChange> parse_lease_line(std::string_view line) {
   const std::size_t end = line.rfind(' ');
@@ -106,6 +129,9 @@ std::optional<LeaseChange> parse_lease_line(std::string_view line) {
   const auto address = Ipv4Address::parse(words[0]);
   if (!address) return std::nullopt;
   if (words.size() == 2 && words[1] == kErased) return LeaseChange{*address, std::nullopt};
+  if (words.size() == 4 && words[1] == kDeclined) {
+    return parse_declined(*address, words[2], words[3]);
+  }
   if (words.size() != 6 || !words[2].starts_with('x') || !words[3].starts_with('=')) {
     return std::nullopt;
   }
@@ -132,7 +158,13 @@ std::vector<Lease> LeaseFile::load() {
   lines_ = 0;
   file_.reset();
   // Not blocking: whatever somebody has put there, it must not stop the start.
-  UniqueFd fd(::open(path_.c_str(), O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK));
+  constexpr int kFlags = O_APPEND | O_CLOEXEC | O_NONBLOCK;
+  UniqueFd fd(::open(path_.c_str(), O_RDWR | kFlags));
+  const bool writable = static_cast<bool>(fd);
+  // One that can only be read is none the worse for it.
+  if (!fd && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+    fd.reset(::open(path_.c_str(), O_RDONLY | kFlags));
+  }
   struct stat info {};
   bool goes_on = false;
   if (!fd) {
@@ -142,7 +174,7 @@ std::vector<Lease> LeaseFile::load() {
   } else if (info.st_size > kSizeMax) {
     set_aside(fmt::format("it has {} bytes", info.st_size));
   } else if (const auto content = read_all(fd.get())) {
-    goes_on = read(*content);
+    goes_on = read(*content) && writable;
   } else {
     set_aside(std::strerror(errno));
   }

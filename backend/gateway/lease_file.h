@@ -13,8 +13,8 @@
 // before its rename, because otherwise a power cut could leave an empty file where a good one was.
 //
 // A file that is no lease file at all is set aside (NAME.damaged) and reported; it is never a
-// reason not to start. When nothing can be written that is reported once, and leases live in
-// memory. Gateway thread only.
+// reason not to start. One that can be read and not written is read; when no other can be put in
+// its place either, that is reported once, and leases live in memory. Gateway thread only.
 #pragma once
 
 #include <cstddef>

@@ -322,6 +322,22 @@ TEST(DhcpServer, DeclineReleaseAndInform) {
   EXPECT_FALSE(world.state(ip("10.0.2.7"))) << "no lease comes of it";
 }
 
+TEST(DhcpServer, ADeclinedAddressIsKeptAwayAcrossARestart) {
+  DhcpWorld world;
+  ASSERT_EQ(world.lease(1), ip("10.0.2.15"));
+  world.send({.type = decline,
+              .mac = mac_number(1),
+              .requested = ip("10.0.2.15"),
+              .server = ip("10.0.2.2")});
+  world.pass(1min);
+  world.start();
+  EXPECT_EQ(world.state(ip("10.0.2.15")), LeaseState::declined);
+  EXPECT_EQ(world.lease(1), ip("10.0.2.16"));
+  world.pass(DhcpServer::kQuarantineTime);
+  EXPECT_EQ(world.lease(2), ip("10.0.2.15")) << "after a while it is tried again";
+  EXPECT_EQ(world.store.leases.size(), 2U);
+}
+
 TEST(DhcpServer, AFullPoolReusesTheOldestExpiredLeaseAndThenIsSilent) {
   DhcpWorld world(small_pool(3));
   ASSERT_EQ(world.lease(1), ip("10.0.2.15"));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <map>
@@ -29,8 +30,17 @@ Lease lease(std::uint32_t n, std::string name = "box") {
   return l;
 }
 
+Lease declined(std::uint32_t n) {
+  Lease l;
+  l.address = Ipv4Address::from_number(0x0a000200 + n);
+  l.mac = MacAddress::from_number(0x525400000000 + n);
+  l.state = LeaseState::declined;
+  l.expires_s = 1'700'000'000 + n;
+  return l;
+}
+
 TEST(LeaseFile, ALineReadsBackAsItself) {
-  for (const Lease& l : {lease(1), lease(2, "")}) {
+  for (const Lease& l : {lease(1), lease(2, ""), declined(3)}) {
     const auto change = parse_lease_line(lease_line(l));
     ASSERT_TRUE(change);
     EXPECT_EQ(change->lease, l);
@@ -173,6 +183,40 @@ TEST(LeaseFile, WhatCannotBeReadOrWrittenIsReportedOnceAndNoReasonToStop) {
   EXPECT_TRUE(LeaseFile(directory / "dir", log).load().empty());
   ASSERT_EQ(::mkfifo((directory / "fifo").c_str(), 0600), 0);
   EXPECT_TRUE(LeaseFile(directory / "fifo", log).load().empty()) << "and it does not wait";
+}
+
+// Root may write everything, so somebody else does this.
+class AsNobody {
+ public:
+  AsNobody() { was_root_ = ::geteuid() == 0 && ::seteuid(65534) == 0; }
+  ~AsNobody() {
+    if (was_root_) (void)!::seteuid(0);
+  }
+  AsNobody(const AsNobody&) = delete;
+  AsNobody& operator=(const AsNobody&) = delete;
+
+ private:
+  bool was_root_ = false;
+};
+
+TEST(LeaseFile, WhatCanOnlyBeReadIsReadAndStaysWhereItIs) {
+  const TemporaryDirectory directory;
+  const std::string content = "lanyard leases 1\n" + lease_line(lease(1)) + '\n';
+  const std::string path = directory.file("leases", content);
+  ASSERT_EQ(::chmod(path.c_str(), 0444), 0);
+  ASSERT_EQ(::chmod((directory / "").c_str(), 0555), 0);
+  {
+    const AsNobody nobody;
+    FakeLog log;
+    LeaseFile file(path, log);
+    EXPECT_EQ(file.load(), std::vector<Lease>{lease(1)});
+    file.put(lease(2));
+    EXPECT_EQ(log.lines.size(), 1U) << log.text();
+    EXPECT_TRUE(log.contains("cannot be written")) << log.text();
+  }
+  ASSERT_EQ(::chmod((directory / "").c_str(), 0700), 0);
+  EXPECT_EQ(content_of(path), content);
+  EXPECT_FALSE(std::filesystem::exists(path + ".damaged"));
 }
 
 }  // namespace
