@@ -6,6 +6,7 @@
 namespace lanyard {
 
 HostLeg::~HostLeg() {
+  ruleset_.reset();
   routing_.reset();
   // While the TAP is still there: what was added to it is taken off.
   interface_.reset();
@@ -28,6 +29,11 @@ Result<std::unique_ptr<HostLeg>> HostLeg::open(const NetworkConfig& network,
     Result<std::unique_ptr<Routing>> routing = Routing::start(network, state_directory, lane.log());
     if (!routing) return routing.error();
     leg->routing_ = routing.take();
+    Result<std::unique_ptr<RulesetWatch>> watch = RulesetWatch::create(
+        lane.loop(), [routing = leg->routing_.get()] { routing->look_again(); },
+        [routing = leg->routing_.get()] { routing->look_at_legacy_tables(); });
+    if (watch) leg->ruleset_ = watch.take();
+    if (!watch) lane.log().warning("network {}: {}", network.name, watch.error().text);
   }
   return leg;
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "switch/daemon/attachment.h"
+#include "switch/daemon/ruleset_watch.h"
 #include "switch/host/host_interface.h"
 #include "switch/host/routing.h"
 #include "switch/runtime/backend.h"
@@ -31,6 +32,7 @@ class HostLeg {
   std::unique_ptr<HostInterface> interface_;
   std::unique_ptr<Attachment> tap_;
   std::unique_ptr<Routing> routing_;
+  std::unique_ptr<RulesetWatch> ruleset_;  // tells routing_
 
  public:
   ~HostLeg();

@@ -2,27 +2,22 @@
 #include "switch/host/doctor.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <linux/capability.h>
-#include <poll.h>
 #include <pwd.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdlib>
 
-#include "switch/base/fd.h"
 #include "switch/base/text.h"
 #include "switch/base/unix_socket.h"
 #include "switch/host/doctor_checks.h"
+#include "switch/host/legacy_tables.h"
 #include "switch/host/ruleset.h"
+#include "switch/host/run_program.h"
 #include "switch/host/sysctl.h"
 
 namespace lanyard {
@@ -56,19 +51,18 @@ std::string lines_for(const DroppingChain& chain, const DoctorContext& context) 
 }
 
 void check_legacy(const DoctorContext& context, Findings& findings) {
-  const auto tables = read_setting(context.root + "/proc/net/ip_tables_names");
-  if (!tables || tables->find("filter") == std::string::npos) return;
-  const auto rules = context.run({"iptables-legacy", "-S", "FORWARD"});
-  if (!rules || rules->find("-P FORWARD DROP") == std::string::npos) return;
+  const LegacyTables legacy(context.run, context.root);
   for (const NetworkConfig& network : context.networks) {
-    if (network.kind != NetworkKind::routed || !network.host) continue;
-    const std::string& name = network.host->name;
-    // nft does not see these tables, so lanyard puts no rule in.
-    problem(findings,
-            fmt::format("FORWARD of iptables-legacy drops what network {} forwards", network.name),
-            fmt::format("iptables-legacy -I FORWARD -i {0} -j ACCEPT; iptables-legacy -I FORWARD "
-                        "-o {0} -j ACCEPT",
-                        name));
+    if (network.kind != NetworkKind::routed) continue;
+    const Result<RoutedNetwork> routed = routed_network(network);
+    if (!routed) continue;
+    const std::string lines = legacy.lines_for(routed.value());
+    if (lines.empty()) continue;
+    note(findings,
+         fmt::format("FORWARD of iptables-legacy drops what network {} forwards; lanyard adds "
+                     "rules there while it is up",
+                     network.name),
+         lines);
   }
 }
 
@@ -185,49 +179,6 @@ std::vector<DoctorFinding> run_doctor(const DoctorContext& context) {
 }
 
 namespace {
-
-constexpr std::chrono::seconds kProgramPatience(5);
-
-// Both outputs of a program, at most 1 MiB of them.
-std::optional<std::string> run_program(const std::vector<std::string>& command) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return std::nullopt;
-  const UniqueFd read_end(ends[0]);
-  UniqueFd write_end(ends[1]);
-  std::vector<char*> words;
-  for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
-  words.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, write_end.get(), 1);
-  posix_spawn_file_actions_adddup2(&actions, write_end.get(), 2);
-  pid_t child = 0;
-  const int failed = ::posix_spawnp(&child, words[0], &actions, nullptr, words.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failed != 0) return std::nullopt;
-  write_end.reset();
-
-  std::string text;
-  bool ended = false;
-  const auto deadline = std::chrono::steady_clock::now() + kProgramPatience;
-  constexpr std::size_t kOutputMax = 1 << 20;
-  while (!ended && text.size() < kOutputMax) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
-    pollfd ready{read_end.get(), POLLIN, 0};
-    if (left.count() <= 0 || ::poll(&ready, 1, static_cast<int>(left.count())) <= 0) break;
-    std::array<char, 4096> part;
-    const ssize_t count = ::read(read_end.get(), part.data(), part.size());
-    ended = count <= 0;
-    if (count > 0) text.append(part.data(), static_cast<std::size_t>(count));
-  }
-  if (!ended) ::kill(child, SIGKILL);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (!ended || (WIFEXITED(status) && WEXITSTATUS(status) == 127)) return std::nullopt;
-  return text;
-}
 
 // The effective capabilities of this process, as proc(5) shows them.
 bool may_administer_networks() {

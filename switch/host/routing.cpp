@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "switch/base/text.h"
-#include "switch/host/ruleset.h"
 
 namespace lanyard {
 namespace {
@@ -65,32 +64,32 @@ Result<void> check_name(Nft& nft, std::string_view network) {
                fmt::format("network {} is routed by process {} already", network, owner->pid)};
 }
 
+}  // namespace
+
+Routing::Routing(RoutedNetwork network, Nft nft, Log& log)
+    : network_(std::move(network)), nft_(std::move(nft)), log_(log) {}
+
 // What passes the chains that drop by default; says which it has to leave alone.
-std::string passes(const std::vector<DroppingChain>& chains, const RoutedNetwork& network,
-                   Log& log) {
+std::string Routing::passes(const std::vector<DroppingChain>& chains) {
   std::string text;
   for (const DroppingChain& chain : chains) {
     if (chain.table.starts_with(kTablePrefix)) continue;
-    const std::string rules = accept_in(chain, network);
+    const std::string rules = accept_in(chain, network_);
     if (rules.empty()) continue;
+    const std::string place = fmt::format("{} {} {}", chain.family, chain.table, chain.chain);
     if (chain.is_iptables) {
       text += rules;
-      log.info("network {}: rules \"{}{}\" in {} {} {}, which drops what is forwarded",
-               network.name, kRulePrefix, network.name, chain.family, chain.table, chain.chain);
-    } else {
-      log.warning(
+      log_.info("network {}: rules \"{}{}\" in {}, which drops what is forwarded", network_.name,
+                kRulePrefix, network_.name, place);
+    } else if (named_.insert(place).second) {
+      log_.warning(
           "network {}: table {} {}, chain {}, drops what is forwarded, and is not ours to "
           "change. Two lines let the network through: nft '{}'",
-          network.name, chain.family, chain.table, chain.chain, trim(rules));
+          network_.name, chain.family, chain.table, chain.chain, trim(rules));
     }
   }
   return text;
 }
-
-}  // namespace
-
-Routing::Routing(std::string network, Nft nft, Log& log)
-    : network_(std::move(network)), nft_(std::move(nft)), log_(log) {}
 
 Result<std::unique_ptr<Routing>> Routing::start(const NetworkConfig& network,
                                                 const std::string& state_directory, Log& log) {
@@ -98,7 +97,7 @@ Result<std::unique_ptr<Routing>> Routing::start(const NetworkConfig& network,
   if (!routed) return routed.error();
   Result<Nft> nft = Nft::open();
   if (!nft) return nft.error();
-  std::unique_ptr<Routing> routing(new Routing(network.name, nft.take(), log));
+  std::unique_ptr<Routing> routing(new Routing(routed.value(), nft.take(), log));
   if (Result<void> free = check_name(routing->nft_, network.name); !free) return free.error();
   const auto failed = [&](const Error& error) {
     const char* const more = error.code == EPERM ? ". Routing needs CAP_NET_ADMIN" : "";
@@ -107,12 +106,13 @@ Result<std::unique_ptr<Routing>> Routing::start(const NetworkConfig& network,
   const Result<Json> chains = routing->nft_.list("list chains");
   if (!chains) return failed(chains.error());
   const std::string rules = own_table(routed.value(), ProcessId::own()) +
-                            passes(dropping_chains(chains.value()), routed.value(), log);
+                            routing->passes(dropping_chains(chains.value()));
   // Rules before forwarding, so that nothing is forwarded past them.
   if (Result<void> done = replace_rules(routing->nft_, network.name, rules); !done) {
     return failed(done.error());
   }
   routing->has_rules_ = true;
+  routing->legacy_failed_ = !routing->legacy_.let_through(routing->network_, log);
   Result<std::unique_ptr<Forwarding>> forwarding = Forwarding::acquire(
       {"/proc", state_directory}, network.name, routed.value().subnet6.has_value(), log);
   if (!forwarding) return forwarding.error();
@@ -123,8 +123,39 @@ Result<std::unique_ptr<Routing>> Routing::start(const NetworkConfig& network,
 Routing::~Routing() {
   forwarding_.reset();
   if (!has_rules_) return;
-  if (const Result<void> done = replace_rules(nft_, network_, {}); !done) {
-    log_.warning("network {}: its rules stay: {}", network_, done.error().text);
+  legacy_.remove(network_.name, log_);
+  if (const Result<void> done = replace_rules(nft_, network_.name, {}); !done) {
+    log_.warning("network {}: its rules stay: {}", network_.name, done.error().text);
+  }
+}
+
+bool Routing::has_rule_in(const DroppingChain& chain) {
+  const Result<Json> list =
+      nft_.list(fmt::format("list chain {} {} {}", chain.family, chain.table, chain.chain));
+  if (!list) return true;  // gone since
+  const std::vector<ForeignRule> rules = rules_of_ours(list.value());
+  return std::any_of(rules.begin(), rules.end(),
+                     [&](const ForeignRule& rule) { return rule.network == network_.name; });
+}
+
+void Routing::look_at_legacy_tables() {
+  if (!legacy_failed_) legacy_failed_ = !legacy_.let_through(network_, log_);
+}
+
+void Routing::look_again() {
+  look_at_legacy_tables();
+  const Result<Json> chains = nft_.list("list chains");
+  if (!chains) return;
+  std::vector<DroppingChain> dropping = dropping_chains(chains.value());
+  std::erase_if(dropping, [this](const DroppingChain& chain) {
+    return chain.is_iptables && has_rule_in(chain);
+  });
+  const std::string rules = passes(dropping);
+  if (rules.empty()) return;
+  // Should it have changed again by now, we are called again.
+  if (const Result<void> done = nft_.run(rules); !done) {
+    log_.warning("network {}: FORWARD drops what is forwarded: {}", network_.name,
+                 done.error().text);
   }
 }
 
@@ -139,12 +170,16 @@ void Routing::clean_up(const std::string& state_directory, Log& log) {
   const std::vector<std::string> tabled = networks_with_tables(tables.value());
   std::set<std::string> networks(tabled.begin(), tabled.end());
   for (const ForeignRule& rule : rules.value()) networks.insert(rule.network);
+  const LegacyTables legacy;
+  const std::set<std::string> with_legacy_rules = legacy.networks();
+  networks.insert(with_legacy_rules.begin(), with_legacy_rules.end());
   for (const std::string& network : networks) {
     const Result<Json> table =
         nft.value().list(fmt::format("list table inet {}{}", kTablePrefix, network));
     const auto owner = table ? owner_of(table.value()) : std::nullopt;
     // A table without our mark is somebody's who likes the name.
     if (table && (!owner || owner->is_alive())) continue;
+    legacy.remove(network, log);
     const Result<void> done = replace_rules(nft.value(), network, {});
     if (done) {
       log.notice("rules of network {} were left by a process that has ended; removed", network);

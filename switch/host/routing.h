@@ -12,7 +12,11 @@
 //     The rules are plain matches with the comment "lanyard NAME": iptables refuses to work on
 //     tables that hold what it cannot print, `ct state` for instance, and then Docker fails too.
 //     That the answers' rule accepts without looking at the state is right because our own table
-//     has done so.
+//     has done so;
+//   - the like in the tables of iptables-legacy, if the host uses them (legacy_tables.h).
+//
+// Who sets such a policy later (Docker, when it starts), or throws our rules out, undoes the way
+// through: so look_again() is called when something has changed, and puts in what is missing.
 //
 // One transaction adds all of it and one removes it; nothing foreign is flushed or rewritten. What
 // a crash left is recognised by name and comment and replaced at the next start.
@@ -20,13 +24,17 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "switch/base/log.h"
 #include "switch/base/result.h"
 #include "switch/host/forwarding.h"
+#include "switch/host/legacy_tables.h"
 #include "switch/host/nft.h"
+#include "switch/host/ruleset.h"
 #include "switch/network/network_config.h"
 
 namespace lanyard {
@@ -41,16 +49,25 @@ class Routing {
   Routing(const Routing&) = delete;
   Routing& operator=(const Routing&) = delete;
 
+  // What drops meanwhile is passed, too, or named once where it is not ours to change.
+  void look_again();
+  void look_at_legacy_tables();  // the part of it that nobody reports
+
   // At the start of a daemon: removes tables, rules and sysctls of networks whose process is gone.
   // Needs CAP_NET_ADMIN; without it nothing of ours can be there.
   static void clean_up(const std::string& state_directory, Log& log);
 
  private:
-  Routing(std::string network, Nft nft, Log& log);
+  Routing(RoutedNetwork network, Nft nft, Log& log);
+  std::string passes(const std::vector<DroppingChain>& chains);
+  bool has_rule_in(const DroppingChain& chain);
 
-  std::string network_;
+  RoutedNetwork network_;
   Nft nft_;
   Log& log_;
+  LegacyTables legacy_;
+  std::set<std::string> named_;  // chains that are not ours to change
+  bool legacy_failed_ = false;   // and that has been said
   std::unique_ptr<Forwarding> forwarding_;
   bool has_rules_ = false;
 };

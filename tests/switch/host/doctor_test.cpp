@@ -146,7 +146,7 @@ TEST_F(DoctorTest, ForwardDrops) {
 TEST_F(DoctorTest, LegacyForwardDrops) {
   put("/proc/net/ip_tables_names", "filter");
   programs_["iptables-legacy"] = "-P FORWARD DROP\n";
-  expect(Level::problem, "FORWARD of iptables-legacy", "iptables-legacy -I FORWARD -i lanyard0");
+  expect(Level::note, "FORWARD of iptables-legacy", "iptables-legacy -I FORWARD -i lanyard0");
 }
 
 TEST_F(DoctorTest, Resolvers) {

@@ -246,6 +246,86 @@ TEST_F(RoutingTest, AForeignTableOfThatNameIsRefused) {
   EXPECT_EQ(content_of("/proc/sys/net/ipv4/ip_forward"), "0\n");
 }
 
+// Docker, started later.
+TEST_F(RoutingTest, PassesWhatDropsSince) {
+  connect();
+  const auto routing = start();
+  must(kDropping);
+  ASSERT_FALSE(guest_reaches("203.0.113.9"));
+  routing->look_again();
+  EXPECT_TRUE(guest_reaches("203.0.113.9"));
+  EXPECT_TRUE(guest_reaches("fd99::9"));
+  const std::string once = rules();
+  routing->look_again();
+  EXPECT_EQ(rules(), once);
+  must("nft flush chain ip filter FORWARD");
+  routing->look_again();
+  EXPECT_EQ(rules(), once);
+}
+
+TEST_F(RoutingTest, NamesADroppingChainOfOthersOnce) {
+  const auto routing = start();
+  must(
+      "nft 'add table inet own; add chain inet own gate { type filter hook forward priority 0; "
+      "policy drop; }'");
+  for (int i = 0; i < 3; ++i) routing->look_again();
+  EXPECT_EQ(log_.lines.size(), 1U) << log_.text();
+  EXPECT_TRUE(log_.contains("table inet own, chain gate"));
+}
+
+class LegacyRoutingTest : public RoutingTest {
+ protected:
+  void SetUp() override {
+    RoutingTest::SetUp();
+    if (IsSkipped()) return;
+    if (run("iptables-legacy -S").status != 0 || run("ip6tables-legacy -S").status != 0) {
+      GTEST_SKIP() << "no iptables-legacy here";
+    }
+  }
+  static std::string legacy() { return run("iptables-legacy -S; ip6tables-legacy -S").output; }
+};
+
+TEST_F(LegacyRoutingTest, PassesAForwardChainThatDropsAndLeavesItAsItWas) {
+  connect();
+  must("iptables-legacy -P FORWARD DROP");
+  must("ip6tables-legacy -A FORWARD -j REJECT");
+  const std::string before = legacy();
+  auto routing = start();
+  EXPECT_TRUE(guest_reaches("203.0.113.9"));
+  EXPECT_TRUE(guest_reaches("fd99::9"));
+  EXPECT_THAT(legacy(), HasSubstr("lanyard lab"));
+  routing.reset();
+  EXPECT_EQ(legacy(), before);
+}
+
+TEST_F(LegacyRoutingTest, PassesWhatDropsSince) {
+  connect();
+  const auto routing = start();
+  EXPECT_THAT(legacy(), Not(HasSubstr("lanyard")));
+  must("iptables-legacy -P FORWARD DROP");
+  must("iptables-legacy -N DOCKER-USER");
+  must("iptables-legacy -I FORWARD -j DOCKER-USER");
+  ASSERT_FALSE(guest_reaches("203.0.113.9"));
+  routing->look_at_legacy_tables();
+  EXPECT_TRUE(guest_reaches("203.0.113.9"));
+  EXPECT_THAT(run("iptables-legacy -S DOCKER-USER").output, HasSubstr("lanyard lab"));
+  const std::string once = legacy();
+  routing->look_at_legacy_tables();
+  EXPECT_EQ(legacy(), once);
+}
+
+TEST_F(LegacyRoutingTest, WhatACrashLeftIsRemovedAtTheNextStart) {
+  must("iptables-legacy -P FORWARD DROP");
+  const std::string before = legacy();
+  ASSERT_TRUE(then_killed([&] {
+    static_cast<void>(start().release());
+    return true;
+  }));
+  ASSERT_NE(legacy(), before);
+  Routing::clean_up(state_.path(), log_);
+  EXPECT_EQ(legacy(), before);
+}
+
 TEST_F(RoutingTest, SurvivesThatItsRulesWereFlushed) {
   must(kDropping);
   auto routing = start();
