@@ -53,7 +53,7 @@ std::string names_of(const ResolverList& list) {
 
 struct DnsService::Parts {
   Parts(const NetworkConfig& network, EventLoop& event_loop, GuestLink& guest_link,
-        const GuestDirectory& directory, Log& the_log);
+        const GuestDirectory& directory, Log& the_log, std::function<Time()> the_clock);
 
   void refresh_resolvers(bool anyway);
   Result<void> use(const NetworkConfig& network);
@@ -63,6 +63,7 @@ struct DnsService::Parts {
 
   NetworkConfig config;
   EventLoop& loop;
+  std::function<Time()> clock;
   GuestLink& link;
   Log& log;
   ResolverList configured;
@@ -76,20 +77,22 @@ struct DnsService::Parts {
 };
 
 DnsService::Parts::Parts(const NetworkConfig& network, EventLoop& event_loop, GuestLink& guest_link,
-                         const GuestDirectory& directory, Log& the_log)
+                         const GuestDirectory& directory, Log& the_log,
+                         std::function<Time()> the_clock)
     : config(network),
       loop(event_loop),
+      clock(std::move(the_clock)),
       link(guest_link),
       log(the_log),
       file(network.dns.resolv_conf),
       upstream(
           loop,
           [this](DnsAttemptId attempt, std::span<const std::uint8_t> message) {
-            forwarder.on_reply(attempt, message, loop.now());
+            forwarder.on_reply(attempt, message, clock());
             arm();
           },
           [this](DnsAttemptId attempt, const std::string& why) {
-            forwarder.on_failure(attempt, why, loop.now());
+            forwarder.on_failure(attempt, why, clock());
             arm();
           }),
       forwarder(network, {directory, upstream,
@@ -101,14 +104,15 @@ DnsService::Parts::Parts(const NetworkConfig& network, EventLoop& event_loop, Gu
       loop,
       [this](std::uint64_t connection, std::span<const std::uint8_t> message) {
         refresh_resolvers(false);
-        const bool replied = forwarder.query({connection, {}, {}, 0, {}}, message, loop.now());
+        const bool replied = forwarder.query({connection, {}, {}, 0, {}}, message, clock());
         arm();
         return replied;
       },
       [this](std::uint64_t connection) {
         forwarder.forget_connection(connection);
         arm();
-      });
+      },
+      clock);
   if (server) {
     tcp = server.take();
   } else {
@@ -161,16 +165,18 @@ void DnsService::Parts::arm() {
   if (next == armed_for) return;
   armed_for = next;
   if (next == Time::max()) return timer.reset();
-  timer = loop.after(std::max(next - loop.now(), Duration{0}), [this] {
+  timer = loop.after(std::max(next - clock(), Duration{0}), [this] {
     armed_for = Time::max();
-    forwarder.on_time(loop.now());
+    forwarder.on_time(clock());
     arm();
   });
 }
 
 DnsService::DnsService(const NetworkConfig& config, EventLoop& loop, GuestLink& link,
-                       const GuestDirectory& directory, Log& log)
-    : parts_(std::make_unique<Parts>(config, loop, link, directory, log)) {}
+                       const GuestDirectory& directory, Log& log, std::function<Time()> clock)
+    : parts_(std::make_unique<Parts>(
+          config, loop, link, directory, log,
+          clock ? std::move(clock) : [&loop] { return loop.now(); })) {}
 
 DnsService::~DnsService() = default;
 
@@ -179,7 +185,7 @@ void DnsService::on_datagram(const GuestDatagram& datagram) {
   parts.refresh_resolvers(false);
   parts.forwarder.query(
       {0, datagram.guest, datagram.source, datagram.source_port, datagram.destination},
-      datagram.payload, parts.loop.now());
+      datagram.payload, parts.clock());
   parts.arm();
 }
 

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -65,8 +66,9 @@ nlohmann::json to_json(const DnsStatus& status);
 
 class DnsService {
  public:
+  // `clock` is the loop's, unless a test has its own.
   DnsService(const NetworkConfig& config, EventLoop& loop, GuestLink& link,
-             const GuestDirectory& directory, Log& log);
+             const GuestDirectory& directory, Log& log, std::function<Time()> clock = {});
   ~DnsService();
   DnsService(const DnsService&) = delete;
   DnsService& operator=(const DnsService&) = delete;

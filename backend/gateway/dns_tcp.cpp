@@ -27,9 +27,10 @@ Error error_now(const char* what) {
 }  // namespace
 
 Result<std::unique_ptr<DnsTcpServer>> DnsTcpServer::create(EventLoop& loop, OnQuery on_query,
-                                                           OnGone on_gone) {
+                                                           OnGone on_gone,
+                                                           std::function<Time()> clock) {
   std::unique_ptr<DnsTcpServer> server(
-      new DnsTcpServer(loop, std::move(on_query), std::move(on_gone)));
+      new DnsTcpServer(loop, std::move(on_query), std::move(on_gone), std::move(clock)));
   const Result<void> v4 = server->listen(server->v4_, AF_INET);
   const Result<void> v6 = server->listen(server->v6_, AF_INET6);
   if (!v4 && !v6) return v4.error();
@@ -89,7 +90,7 @@ void DnsTcpServer::on_connect(Listener& listener) {
   Connection& connection = connections_[id];
   connection.fd = std::move(fd);
   connection.watch = watch.take();
-  connection.last_moved = loop_.now();
+  connection.last_moved = clock_();
   if (!idle_timer_) idle_timer_ = loop_.every(kIdleCheck, [this] { end_idle(); });
 }
 
@@ -125,7 +126,7 @@ void DnsTcpServer::read_queries(std::uint64_t id) {
     const std::vector<std::uint8_t> query(begin, after);
     received.erase(received.begin(), after);
     ++connection.under_way;
-    connection.last_moved = loop_.now();
+    connection.last_moved = clock_();
     connection.reading = true;
     const bool replied = on_query_(id, query);
     const auto still = connections_.find(id);
@@ -155,7 +156,7 @@ bool DnsTcpServer::flush(Connection& connection) {
       ::send(connection.fd.get(), connection.unsent.data(), connection.unsent.size(), MSG_NOSIGNAL);
   if (sent < 0) return errno == EAGAIN || errno == EINTR;
   connection.unsent.erase(connection.unsent.begin(), connection.unsent.begin() + sent);
-  connection.last_moved = loop_.now();
+  connection.last_moved = clock_();
   return true;
 }
 
@@ -178,7 +179,7 @@ void DnsTcpServer::end_idle() {
   std::vector<std::uint64_t> idle;
   for (const auto& [id, connection] : connections_) {
     const bool waits_for_us = connection.under_way != 0 && connection.unsent.empty();
-    if (!waits_for_us && loop_.now() - connection.last_moved >= kIdleTime) idle.push_back(id);
+    if (!waits_for_us && clock_() - connection.last_moved >= kIdleTime) idle.push_back(id);
   }
   for (const std::uint64_t id : idle) end(id);
 }

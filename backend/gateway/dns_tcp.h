@@ -39,7 +39,7 @@ class DnsTcpServer {
   using OnGone = std::function<void(std::uint64_t connection)>;
 
   static Result<std::unique_ptr<DnsTcpServer>> create(EventLoop& loop, OnQuery on_query,
-                                                      OnGone on_gone);
+                                                      OnGone on_gone, std::function<Time()> clock);
   DnsTcpServer(const DnsTcpServer&) = delete;
   DnsTcpServer& operator=(const DnsTcpServer&) = delete;
 
@@ -69,8 +69,11 @@ class DnsTcpServer {
     EventLoop::Timer again;
   };
 
-  DnsTcpServer(EventLoop& loop, OnQuery on_query, OnGone on_gone)
-      : loop_(loop), on_query_(std::move(on_query)), on_gone_(std::move(on_gone)) {}
+  DnsTcpServer(EventLoop& loop, OnQuery on_query, OnGone on_gone, std::function<Time()> clock)
+      : loop_(loop),
+        on_query_(std::move(on_query)),
+        on_gone_(std::move(on_gone)),
+        clock_(std::move(clock)) {}
 
   Result<void> listen(Listener& listener, int family);
   void on_connect(Listener& listener);
@@ -91,6 +94,7 @@ class DnsTcpServer {
   EventLoop& loop_;
   OnQuery on_query_;
   OnGone on_gone_;
+  std::function<Time()> clock_;
   std::uint64_t next_id_ = 1;
   std::map<std::uint64_t, Connection> connections_;
   EventLoop::Timer idle_timer_;

@@ -58,7 +58,7 @@ def receive_whole(gateway: GatewayProcess) -> Packet:
         pieces.append(ip)
         if IPv6 in packet:
             if not packet[IPv6ExtHdrFragment].m:
-                return defragment6(pieces)
+                return IPv6(bytes(defragment6(pieces)))
         elif not ip.flags.MF:
             return defragment(pieces)[0]
 

@@ -119,7 +119,10 @@ class DnsServiceTest : public ::testing::Test {
   DnsServiceTest() : loop(EventLoop::create().take()) {}
 
   void start(const NetworkConfig& config) {
-    service = std::make_unique<DnsService>(config, *loop, link, directory, log);
+    service = std::make_unique<DnsService>(config, *loop, link, directory, log, [this] {
+      now += 1us;  // so that one thing is later than another
+      return now;
+    });
   }
   NetworkConfig with_upstream(std::vector<std::string> upstream) {
     NetworkConfig config = dns_network();
@@ -190,6 +193,7 @@ class DnsServiceTest : public ::testing::Test {
   }
 
   std::unique_ptr<EventLoop> loop;
+  Time now{1s};  // stands still: no query is late because others have the processor
   testing::FakeGuestDirectory directory;
   testing::RecordingGuestLink link;
   testing::FakeLog log;
@@ -230,10 +234,10 @@ TEST_F(DnsServiceTest, ASilentResolverIsPassedOver) {
   UniqueFd silent(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const std::uint16_t port = bind_loopback(silent.get(), 0);
   start(with_upstream({"127.0.0.1#" + std::to_string(port), resolver.text()}));
-  const Time begin = monotonic_now();
   ask(1, "www.example.org");
+  EXPECT_EQ(resolver.asked, 0) << "the first has its second";
+  now += 1s;
   EXPECT_EQ(next_reply(), "NOERROR 203.0.113.5");
-  EXPECT_GE(monotonic_now() - begin, 900ms) << "the first had its second";
   EXPECT_EQ(service->status().resolvers[0].timeouts, 1U);
 }
 
