@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Real DHCP clients behind a TAP, served by the real daemon and its gateway."""
+"""Real clients behind a TAP (DHCP, TFTP, ping), served by the real daemon and its gateway."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -27,6 +29,8 @@ pytestmark = [
 NAT = """
 [network.nat]
 kind = 'nat'
+[network.nat.policy]
+host_loopback = true
 [network.nat.dhcp]
 search = ['eng.lab', 'lab']
 tftp_root = '$DIR'
@@ -179,6 +183,35 @@ def test_curl_fetches_a_file_by_tftp(tmp_path: Path) -> None:
             "curl", "-sS", "tftp://10.0.2.2/..%2F..%2Fetc%2Fpasswd", check=False
         )  # fmt: skip
         assert refused.returncode != 0 and "root:" not in refused.stdout
+
+
+ECHO = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+    asker.settimeout(10)
+    asker.sendto(bytes(4000), ("10.0.2.2", int(sys.argv[1])))
+    print(len(asker.recv(65536)))
+"""
+
+
+def test_packets_of_4000_bytes_come_and_go_in_fragments(tmp_path: Path) -> None:
+    with (
+        machines(tmp_path, "52:54:00:00:00:01") as (_, [guest]),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+    ):
+        guest.namespace.ip("addr", "add", "10.0.2.77/24", "dev", "eth0")
+        answer = guest.namespace.run("ping", "-c", "1", "-W", "10", "-s", "4000", "10.0.2.2")
+        assert "4008 bytes from 10.0.2.2" in answer.stdout
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+        with ThreadPoolExecutor() as pool:
+            asked = pool.submit(
+                guest.namespace.run, sys.executable, "-c", ECHO, str(server.getsockname()[1])
+            )
+            data, peer = server.recvfrom(65536)
+            assert data == bytes(4000)
+            server.sendto(data, peer)
+            assert asked.result().stdout.strip() == "4000"
 
 
 if __name__ == "__main__":
