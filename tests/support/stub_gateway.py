@@ -66,10 +66,19 @@ class Gateway:
         if method == "forward.list":
             return {"forwards": [{"name": name, "state": "ok"} for name in sorted(self.forwards)]}
         if method == "flow.list":
-            return {"flows": []}
+            return self.page(params)
         if method == "status":
             return {"warnings": ["a stub serves this network"]}
         return {}
+
+    def page(self, params: dict[str, Any]) -> dict[str, Any]:
+        """A hundred connections when there is a forward called "busy", else none."""
+        rows = [{"guest": f"10.0.2.15:{n}"} for n in range(100 if "busy" in self.forwards else 0)]
+        begin, limit = params.get("next", 0), params.get("limit", len(rows))
+        page: dict[str, Any] = {"flows": rows[begin : begin + limit]}
+        if begin + limit < len(rows):
+            page["next"] = begin + limit
+        return page
 
     def on_control(self) -> None:
         data = self.control.recv(1 << 20)

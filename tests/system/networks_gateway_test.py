@@ -17,6 +17,8 @@ from vde_client import VdeClient
 from waiting import wait_until
 
 NAT = "[network.nat]\nkind = 'nat'\n"
+BUSY = {"from": "tcp:127.0.0.1:19", "to": "10.0.2.15:19"}
+BUSY_OTHER = {"from": "tcp:127.0.0.1:20", "to": "10.9.0.15:19"}
 TWO = NAT + "[network.lan]\nkind = 'internal'\n"
 
 
@@ -134,3 +136,16 @@ def test_guests_have_names_in_the_table_of_addresses() -> None:
         assert daemon.rpc("lease.address", network="nat", guest="beta")["address"] == "10.0.2.16"
         with pytest.raises(RpcFailed, match="no guest 'gamma'"):
             daemon.rpc("lease.address", network="nat", guest="gamma")
+
+
+def test_long_lists_come_whole_and_a_page_at_a_time() -> None:
+    two = NAT + "[network.other]\nkind = 'nat'\nsubnet = '10.9.0.0/24'\n"
+    with NetworksDaemon(two) as daemon:
+        assert daemon.rpc("flow.list")["flows"] == []
+        daemon.rpc("forward.add", network="nat", name="busy", **BUSY)
+        daemon.rpc("forward.add", network="other", name="busy", **BUSY_OTHER)
+        rows = daemon.rpc("flow.list")["flows"]
+        for network in ("nat", "other"):
+            ports = [row["guest"] for row in rows if row["network"] == network]
+            assert ports == [f"10.0.2.15:{n}" for n in range(100)]
+        assert len(daemon.rpc("flow.list", network="nat")["flows"]) == 100
