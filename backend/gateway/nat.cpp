@@ -133,15 +133,10 @@ Result<void> NatTranslator::start() {
   for (const ForwardStatus& row : forwards_.status()) {
     if (!row.problem.empty()) context_.log.warning("forward {}: {}", row.config.name, row.problem);
   }
-  set_sweep();
-  return {};
-}
-
-void NatTranslator::set_sweep() {
-  const auto& policy = config_.policy;
-  const Duration shortest = std::chrono::seconds(std::min(policy.tcp_idle_s, policy.tcp_closing_s));
+  const Duration shortest = std::min(context_.patience.established, context_.patience.transitory);
   sweep_ = context_.loop.every(std::clamp(shortest / 4, kSweepPeriodMin, kSweepPeriodMax),
                                [this] { sweep(); });
+  return {};
 }
 
 // Nothing when its answers do not matter.
@@ -175,7 +170,6 @@ Result<void> NatTranslator::reconfigure(const NetworkConfig& config) {
   quota_.set_limits(config.policy.flows_max, config.policy.new_flows_per_s);
   output_.set_mtu(config.mtu);
   forwards_.reconfigure(before, config.forwards);
-  set_sweep();
   return {};
 }
 

@@ -44,11 +44,17 @@ struct ForwardStatus {
 
 class Nat {
  public:
+  // Silence after which a TCP connection is ended: what RFC 5382 5 asks for at least.
+  struct Patience {
+    Duration established = std::chrono::minutes(124);
+    Duration transitory = std::chrono::minutes(4);  // a side has closed it, or it is not up yet
+  };
   struct Context {
     EventLoop& loop;
     GuestLink& link;
     const GuestDirectory& directory;
     Log& log;
+    Patience patience{};
   };
 
   // The frames of one turn, each whole and checked as far as its Ethernet header, addressed to the

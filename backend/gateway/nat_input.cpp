@@ -345,8 +345,8 @@ void NatTranslator::feed_chunks(NatPacket& packet, const FlowEntry& flow) {
 // libslirp 4.7 has no end for a connection that is silent, or that one side has closed and the
 // other never does: the descriptor would stay for ever.
 void NatTranslator::end_idle_connections(Time now) {
-  const auto idle = flows_.idle_connections(now, std::chrono::seconds(config_.policy.tcp_idle_s),
-                                            std::chrono::seconds(config_.policy.tcp_closing_s));
+  const auto idle =
+      flows_.idle_connections(now, context_.patience.established, context_.patience.transitory);
   if (idle.empty()) return;
   engine_->begin_batch();
   for (const FlowKey& key : idle) {

@@ -56,7 +56,6 @@ class NatTranslator final : public Nat,
   NatTranslator(const NetworkConfig& config, Context context, Policy policy);
   Result<void> start();
   Result<std::unique_ptr<HostAddressWatch>> watch_host_addresses(const Policy& policy);
-  void set_sweep();
   void sweep();
   void end_idle_connections(Time now);
   void end_connection(FlowEntry& flow);

@@ -399,8 +399,6 @@ class NetworkCheck {
     if (n_.policy.new_flows_per_s == 0) {
       at("new_flows_per_s", "0 lets no guest connect; see restricted");
     }
-    if (n_.policy.tcp_idle_s == 0) at("tcp_idle_s", "0 ends every connection; 7440 is usual");
-    if (n_.policy.tcp_closing_s == 0) at("tcp_closing_s", "0 ends every connection; 240 is usual");
   }
 
   void forwards() {

@@ -123,10 +123,6 @@ constexpr std::array kPolicyFields{
     field<&PolicyConfig::flows_max>("flows_max", kLive, "connections of one guest at a time"),
     field<&PolicyConfig::new_flows_per_s>("new_flows_per_s", kLive,
                                           "new connections of one guest in a second"),
-    field<&PolicyConfig::tcp_idle_s>("tcp_idle_s", kLive,
-                                     "silence after which a TCP connection is ended"),
-    field<&PolicyConfig::tcp_closing_s>("tcp_closing_s", kLive,
-                                        "the same when one side has closed it already"),
 };
 
 constexpr std::array kNetworkFields{

@@ -136,9 +136,6 @@ struct PolicyConfig {
   std::vector<std::string> deny;
   std::uint32_t flows_max = 1024;       // per guest
   std::uint32_t new_flows_per_s = 200;  // per guest, with a burst of as many
-  // Silence after which a TCP connection is ended: RFC 5382 5 asks for at least as much.
-  std::uint32_t tcp_idle_s = 7440;
-  std::uint32_t tcp_closing_s = 240;  // one that a side has closed, or that is not established
   friend bool operator==(const PolicyConfig&, const PolicyConfig&) = default;
 };
 

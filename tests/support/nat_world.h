@@ -53,10 +53,11 @@ inline Time thread_cpu_now() {
 }
 
 struct NatWorld {
-  explicit NatWorld(const NetworkConfig& wanted = nat_config()) : config(wanted) {
+  explicit NatWorld(const NetworkConfig& wanted = nat_config(), Nat::Patience patience = {})
+      : config(wanted) {
     loop = EventLoop::create().take();
     guest.mtu = config.mtu;
-    auto made = Nat::create(config, {*loop, guest, directory, log});
+    auto made = Nat::create(config, {*loop, guest, directory, log, patience});
     if (!made) ADD_FAILURE() << made.error().text;
     if (made) nat = made.take();
   }

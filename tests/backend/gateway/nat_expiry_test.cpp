@@ -12,6 +12,8 @@
 namespace lanyard::testing {
 namespace {
 
+using namespace std::chrono_literals;
+
 std::size_t open_descriptors() {
   std::size_t count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
@@ -41,11 +43,9 @@ INSTANTIATE_TEST_SUITE_P(Rows, NatExpiry,
 
 TEST_P(NatExpiry, EndsWhatIsSilent) {
   const Row& row = GetParam();
-  NetworkConfig config = nat_config();
   // Whichever of the two applies is short, the other is not.
-  config.policy.tcp_idle_s = row.closed == Closed::by_nobody ? 1 : 1000;
-  config.policy.tcp_closing_s = row.closed == Closed::by_nobody ? 1000 : 1;
-  NatWorld world(config);
+  const bool open = row.closed == Closed::by_nobody;
+  NatWorld world(nat_config(), {open ? 1s : 1000s, open ? 1000s : 1s});
   const UniqueFd listener = bound_socket(SOCK_STREAM, row.v6);
   const std::size_t before = open_descriptors();
   auto& c = world.guest.connect(row.v6 ? kGuest6 : kGuest4, row.v6 ? kRouter6 : kRouter4,
@@ -80,9 +80,7 @@ TEST_P(NatExpiry, EndsWhatIsSilent) {
 }
 
 TEST(NatExpiry, LeavesWhatIsUsed) {
-  NetworkConfig config = nat_config();
-  config.policy.tcp_idle_s = 2;
-  NatWorld world(config);
+  NatWorld world(nat_config(), {2s, 1000s});
   const UniqueFd listener = bound_socket(SOCK_STREAM);
   auto& c = world.guest.connect(kGuest4, kRouter4, port_of(listener.get()));
   auto& silent = world.guest.connect(kGuest4, kRouter4, port_of(listener.get()));
