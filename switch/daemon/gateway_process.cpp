@@ -305,7 +305,8 @@ void GatewayProcess::restart_after_failure(std::string why) {
   fail_pending(why);
   if (served && callbacks_.changed) callbacks_.changed(false, why);
   if (started_) return give_up(std::move(why));
-  pause_ = served && prompt_.allow(loop_.now()) ? Duration{0} : next_pause(pause_, lived);
+  const bool at_once = served && pause_ == Duration{0} && prompt_.allow(loop_.now());
+  if (!at_once) pause_ = next_pause(pause_, lived);
   restart_timer_ = loop_.after(pause_, [this] {
     restart_timer_.reset();
     ++restarts_;
