@@ -131,31 +131,65 @@ class TapService final : public Service {
   Result<void> plug_in() {
     Result<OpenTap> tap = attach(name_, offload_, patchbay_.log());
     if (!tap) return tap.error();
-    name_ = tap.value().name;
+    since_ = patchbay_.loop().now();
+    return plug_in(tap.take());
+  }
+
+  // One that a predecessor attached.
+  Result<void> adopt(OpenTap tap, Time since) {
+    since_ = since;
+    if (!tap.fd) {
+      await();
+      return {};
+    }
+    return plug_in(std::move(tap));
+  }
+
+  std::optional<HandoverPart> handover(HandoverReason) const override {
+    if (plug_ == nullptr && !retry_) return std::nullopt;  // an operator has pulled it out
+    HandoverPart part;
+    part.kind = "tap";
+    part.set("name", name_);
+    part.set("offload", std::string(offload_ ? "on" : "off"));
+    if (port_) part.set("port", *port_);
+    if (plug_ == nullptr) return part;
+    const auto& endpoint = static_cast<const TapEndpoint&>(plug_->endpoint());
+    part.set("header", endpoint.offloads().header ? 1 : 0);
+    part.set("tcp", endpoint.offloads().tcp ? 1 : 0);
+    part.set("udp", endpoint.offloads().udp ? 1 : 0);
+    part.descriptors.push_back({endpoint.wait_fd(), since_, false, true});
+    return part;
+  }
+
+ private:
+  Result<void> plug_in(OpenTap tap) {
+    name_ = tap.name;
     PlugRequest request;
     request.port = port_;
     request.traits.module = "tuntap";
     request.traits.description = name_;
-    request.traits.id = tap.value().fd.get();
+    request.traits.id = tap.fd.get();
     Result<PortId> port = patchbay_.reserve(request);
     if (!port) return port.error();
-    Result<Plug*> plug =
-        patchbay_.plug(port.value(),
-                       std::make_unique<TapEndpoint>(std::move(tap.value().fd),
-                                                     tap.value().offloads, patchbay_.pool()),
-                       std::move(request.traits), [this](UnplugReason why) { on_unplugged(why); });
+    Result<Plug*> plug = patchbay_.plug(
+        port.value(),
+        std::make_unique<TapEndpoint>(std::move(tap.fd), tap.offloads, patchbay_.pool()),
+        std::move(request.traits), [this](UnplugReason why) { on_unplugged(why); });
     if (!plug) return plug.error();
     plug_ = plug.value();
     port_ = port.value();
     return {};
   }
 
- private:
   void on_unplugged(UnplugReason why) {
     plug_ = nullptr;
     if (why != UnplugReason::peer_left) return;
     patchbay_.log().warning("{} has been deleted; it will be plugged in again when it is back",
                             name_);
+    await();
+  }
+
+  void await() {
     retry_ = patchbay_.loop().every(kReattachPeriod, [this] { retry(); });
   }
 
@@ -176,6 +210,7 @@ class TapService final : public Service {
   std::optional<PortId> port_;
   bool offload_;
   Patchbay& patchbay_;
+  Time since_{0};  // it was attached
   Plug* plug_ = nullptr;
   EventLoop::Timer retry_;
 };
@@ -201,6 +236,26 @@ Result<void> open_tap(const BackendOptions& options, Patchbay& patchbay) {
   return {};
 }
 
+Result<void> adopt_tap(const HandoverPart& part, Patchbay& patchbay) {
+  if (part.descriptors.size() > 1) return Error{EBADMSG, "tap: more than one descriptor"};
+  OpenTap tap;
+  tap.name = part.text("name");
+  tap.offloads = {part.number("header", 1) == 1U, part.number("tcp", 1) == 1U,
+                  part.number("udp", 1) == 1U};
+  Time since{0};
+  if (!part.descriptors.empty()) {
+    tap.fd.reset(part.descriptors[0].number);
+    since = part.descriptors[0].since;
+  }
+  std::optional<PortId> port;
+  if (const auto number = part.number("port", kPortMax)) port = static_cast<PortId>(*number);
+  auto service =
+      std::make_unique<TapService>(tap.name, port, part.text("offload") != "off", patchbay);
+  if (Result<void> done = service->adopt(std::move(tap), since); !done) return done;
+  patchbay.keep(std::move(service));
+  return {};
+}
+
 }  // namespace
 
 extern const Backend tap_backend;
@@ -209,6 +264,7 @@ const Backend tap_backend{
     "tap://NAME?port=N&offload=on|off",
     "plug in a TAP interface of the host, created or attached by name",
     &open_tap,
+    &adopt_tap,
 };
 
 }  // namespace lanyard

@@ -39,6 +39,7 @@ class TapEndpoint final : public Endpoint {
   int wait_fd() const override { return fd_.get(); }
   Rx receive(FrameBatch& into) override;
   Transmitted transmit(std::span<const Outgoing> frames) override;
+  const TapOffloads& offloads() const { return offloads_; }
 
  private:
   Rx read_frames(FrameBatch& into, std::size_t wanted);

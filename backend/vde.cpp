@@ -70,6 +70,39 @@ Result<VdeListener::Settings> read_port_group(std::string_view text) {
                                static_cast<PortId>(*last)};
 }
 
+// A directory with its listeners.
+class VdeService final : public Service {
+ public:
+  VdeService(std::shared_ptr<VdeDirectory> directory, Patchbay& patchbay)
+      : shared_(new VdeShared{std::move(directory), DatagramBatches(patchbay.pool()),
+                              patchbay.log()}) {}
+
+  const std::shared_ptr<VdeShared>& shared() const { return shared_; }
+  void add(std::unique_ptr<VdeListener> listener) { listeners_.push_back(std::move(listener)); }
+
+  std::optional<HandoverPart> handover(HandoverReason why) const override {
+    const VdeDirectory& directory = *shared_->directory;
+    const VdeDirectory::Settings& settings = directory.settings();
+    HandoverPart part;
+    part.kind = "vde";
+    part.set("path", settings.path);
+    part.set("mode", settings.socket_mode);
+    part.set("dirmode", settings.directory_mode);
+    part.set("mgmtmode", settings.management_mode);
+    part.set("group", settings.group);
+    part.set("mgmtgroup", settings.management_group);
+    if (directory.claim() >= 0) {
+      part.descriptors.push_back({directory.claim(), directory.since(), false, false});
+    }
+    for (const auto& listener : listeners_) part.parts.push_back(*listener->handover(why));
+    return part;
+  }
+
+ private:
+  std::shared_ptr<VdeShared> shared_;
+  std::vector<std::unique_ptr<VdeListener>> listeners_;
+};
+
 Result<void> open_vde(const BackendOptions& options, Patchbay& patchbay) {
   if (Result<void> known =
           options.check_keys({"mode", "dirmode", "group", "mgmtmode", "mgmtgroup", "portgroup"});
@@ -96,14 +129,44 @@ Result<void> open_vde(const BackendOptions& options, Patchbay& patchbay) {
   Result<std::shared_ptr<VdeDirectory>> directory =
       VdeDirectory::open(std::move(settings), patchbay.log());
   if (!directory) return directory.error();
-  const std::shared_ptr<VdeShared> shared(
-      new VdeShared{directory.take(), DatagramBatches(patchbay.pool()), patchbay.log()});
+  auto service = std::make_unique<VdeService>(directory.take(), patchbay);
   for (VdeListener::Settings& listener : listeners) {
-    Result<std::unique_ptr<VdeListener>> service =
-        VdeListener::open(std::move(listener), shared, patchbay);
-    if (!service) return service.error();
-    patchbay.keep(service.take());
+    Result<std::unique_ptr<VdeListener>> opened =
+        VdeListener::open(std::move(listener), service->shared(), patchbay);
+    if (!opened) return opened.error();
+    service->add(opened.take());
   }
+  patchbay.keep(std::move(service));
+  return {};
+}
+
+Result<void> adopt_vde(const HandoverPart& part, Patchbay& patchbay) {
+  if (part.descriptors.size() > 1) return Error{EBADMSG, "vde: a directory has one lock"};
+  const HeldDescriptor held = part.descriptors.empty() ? HeldDescriptor{} : part.descriptors[0];
+  UniqueFd claim(held.number);
+  const auto mode = [&](std::string_view key, mode_t preset) {
+    return static_cast<mode_t>(part.number(key, 07777).value_or(preset));
+  };
+  const auto id = [&](std::string_view key) {
+    return static_cast<gid_t>(part.number(key, kNoGroup).value_or(kNoGroup));
+  };
+  VdeDirectory::Settings settings;
+  settings.path = part.text("path");
+  settings.socket_mode = mode("mode", settings.socket_mode);
+  settings.directory_mode = mode("dirmode", settings.directory_mode);
+  settings.management_mode = mode("mgmtmode", settings.management_mode);
+  settings.group = id("group");
+  settings.management_group = id("mgmtgroup");
+  auto service = std::make_unique<VdeService>(
+      VdeDirectory::adopt(std::move(settings), std::move(claim), held.since, patchbay.log()),
+      patchbay);
+  for (const HandoverPart& listener : part.parts) {
+    Result<std::unique_ptr<VdeListener>> adopted =
+        VdeListener::adopt(listener, service->shared(), patchbay);
+    if (!adopted) return adopted.error();
+    service->add(adopted.take());
+  }
+  patchbay.keep(std::move(service));
   return {};
 }
 
@@ -116,6 +179,7 @@ const Backend vde_backend{
     "&portgroup=NAME=FIRST-LAST",
     "serve a VDE switch directory for QEMU (-netdev vde), vde_plug, VirtualBox and UML",
     &open_vde,
+    &adopt_vde,
 };
 
 }  // namespace lanyard

@@ -73,8 +73,17 @@ Result<std::shared_ptr<VdeDirectory>> VdeDirectory::open(Settings settings, Log&
   }
   settings.path = path.take();
   std::shared_ptr<VdeDirectory> directory(new VdeDirectory(std::move(settings), log));
-  if (Result<void> claimed = directory->claim(); !claimed) return claimed.error();
+  if (Result<void> claimed = directory->take_claim(); !claimed) return claimed.error();
   directory->ours_ = created;
+  return directory;
+}
+
+std::shared_ptr<VdeDirectory> VdeDirectory::adopt(Settings settings, UniqueFd claim, Time since,
+                                                  Log& log) {
+  std::shared_ptr<VdeDirectory> directory(new VdeDirectory(std::move(settings), log));
+  directory->claim_ = std::move(claim);
+  directory->since_ = since;
+  directory->ours_ = true;
   return directory;
 }
 
@@ -82,7 +91,7 @@ Result<std::shared_ptr<VdeDirectory>> VdeDirectory::open(Settings settings, Log&
 // its socket looks like one that nobody serves. So there is a lock, too; but others who may read
 // the directory can lock it as well, so a lock without a socket that answers is waited for and no
 // more.
-Result<void> VdeDirectory::claim() {
+Result<void> VdeDirectory::take_claim() {
   constexpr int kTries = 30;
   constexpr timespec kPause{0, 10'000'000};
   claim_.reset(::open(settings_.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "switch/base/log.h"
+#include "switch/base/time.h"
 #include "switch/base/unix_socket.h"
 #include "switch/bridge/port.h"
 
@@ -35,11 +36,17 @@ class VdeDirectory {
   // Creates the directory, or uses an existing one, and claims it: EADDRINUSE when another switch
   // has. The error's text is the log line.
   static Result<std::shared_ptr<VdeDirectory>> open(Settings settings, Log& log);
+  // Goes on with a directory that a predecessor served: `claim` is its lock.
+  static std::shared_ptr<VdeDirectory> adopt(Settings settings, UniqueFd claim, Time since,
+                                             Log& log);
   ~VdeDirectory();
   VdeDirectory(const VdeDirectory&) = delete;
   VdeDirectory& operator=(const VdeDirectory&) = delete;
 
   const std::string& path() const { return settings_.path; }
+  const Settings& settings() const { return settings_; }
+  int claim() const { return claim_.get(); }
+  Time since() const { return since_; }
 
   // A listening stream socket NAME, with the modes of `ctl`.
   Result<UniqueFd> listen(const std::string& name);
@@ -52,11 +59,12 @@ class VdeDirectory {
  private:
   VdeDirectory(Settings settings, Log& log) : settings_(std::move(settings)), log_(log) {}
 
-  Result<void> claim();
+  Result<void> take_claim();
   void remove_dead_sockets() const;
 
   Settings settings_;
   Log& log_;
+  Time since_ = monotonic_now();
   UniqueFd claim_;  // the directory, locked: two that start at once cannot both have it
   bool ours_ =
       false;  // nobody else serves it: at least one listener was made, or the directory was

@@ -37,6 +37,7 @@ class VdeEndpoint final : public Endpoint {
     return shared_->batches.receive(data_.get(), guess_, into);
   }
   Transmitted transmit(std::span<const Outgoing> frames) override;
+  const std::string& socket_path() const { return socket_path_; }
 
  private:
   std::shared_ptr<VdeShared> shared_;

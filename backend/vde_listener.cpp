@@ -88,20 +88,27 @@ Result<std::unique_ptr<VdeListener>> VdeListener::open(Settings settings,
   if (!fd) return fd.error();
   std::unique_ptr<VdeListener> self(
       new VdeListener(std::move(settings), std::move(shared), patchbay));
-  self->listening_ = fd.take();
-  VdeListener* const raw = self.get();
-  Result<EventLoop::Watch> watch = patchbay.loop().watch(
-      self->listening_.get(), EPOLLIN, [raw](std::uint32_t) { raw->accept_clients(); });
-  if (!watch) return watch.error();
-  self->watch_ = watch.take();
+  if (Result<void> listening = self->listen(fd.take()); !listening) return listening.error();
   return self;
+}
+
+Result<void> VdeListener::listen(UniqueFd listening) {
+  listening_ = std::move(listening);
+  Result<EventLoop::Watch> watch = patchbay_.loop().watch(
+      listening_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
+  if (!watch) return watch.error();
+  watch_ = watch.take();
+  return {};
 }
 
 VdeListener::~VdeListener() {
   watch_.reset();
   for (const auto& connection : plugged_) patchbay_.unplug(*connection->plug);
-  pending_.clear();
-  plugged_.clear();
+  while (!pending_.empty()) drop(*pending_.front());
+  while (!plugged_.empty()) {
+    plugged_.front()->plug = nullptr;
+    drop(*plugged_.front());
+  }
   if (listening_) shared_->directory->remove_listener(settings_.name, listening_.release());
 }
 
@@ -135,7 +142,7 @@ void VdeListener::accept_clients() {
 bool VdeListener::make_room() {
   complain("out of file descriptors ({}); raise the limit (ulimit -n)", std::strerror(errno));
   if (!pending_.empty()) {
-    pending_.pop_front();
+    drop(*pending_.front());
     return true;
   }
   if (!spare_) return false;
@@ -162,19 +169,27 @@ void VdeListener::add_connection(UniqueFd control) {
     pending_.pop_front();
   }
   auto connection = std::make_unique<Connection>();
-  Connection& self = *connection;
-  self.client = peer_identity(control.get());
-  self.control = std::move(control);
-  self.deadline = patchbay_.loop().now() + kRequestDeadline;
-  Result<EventLoop::Watch> watch = patchbay_.loop().watch(
-      self.control.get(), EPOLLIN | EPOLLRDHUP, [this, &self](std::uint32_t) { on_control(self); });
-  if (!watch) return complain("cannot watch a new client: {}", watch.error().text);
-  self.watch = watch.take();
+  connection->client = peer_identity(control.get());
+  connection->control = std::move(control);
+  connection->since = patchbay_.loop().now();
+  connection->deadline = connection->since + kRequestDeadline;
+  if (Result<void> watched = watch(*connection); !watched) {
+    return complain("cannot watch a new client: {}", watched.error().text);
+  }
   pending_.push_back(std::move(connection));
   if (!deadline_timer_) {
     deadline_timer_ =
         patchbay_.loop().every(std::chrono::milliseconds(250), [this] { expire_requests(); });
   }
+}
+
+Result<void> VdeListener::watch(Connection& connection) {
+  Result<EventLoop::Watch> watch =
+      patchbay_.loop().watch(connection.control.get(), EPOLLIN | EPOLLRDHUP,
+                             [this, &connection](std::uint32_t) { on_control(connection); });
+  if (!watch) return watch.error();
+  connection.watch = watch.take();
+  return {};
 }
 
 void VdeListener::expire_requests() {
@@ -297,8 +312,108 @@ void VdeListener::refuse(Connection& connection, std::string_view why) {
 
 void VdeListener::drop(Connection& connection) {
   if (connection.plug != nullptr) patchbay_.unplug(*connection.plug);
+  // A keeper may hold the socket, too, and the client is to see the end of it now.
+  if (connection.control) ::shutdown(connection.control.get(), SHUT_RDWR);
   const auto is_it = [&](const auto& c) { return c.get() == &connection; };
   if (std::erase_if(pending_, is_it) == 0) std::erase_if(plugged_, is_it);
+}
+
+// ---- a successor process ----
+
+HandoverPart VdeListener::handover_of(const Connection& connection) {
+  HandoverPart part;
+  part.kind = "client";
+  part.descriptors.push_back({connection.control.get(), connection.since, false, false});
+  if (connection.plug == nullptr) {
+    part.set("received", std::string(connection.received.begin(), connection.received.end()));
+    return part;
+  }
+  // Every plug of ours has one of our endpoints.
+  const auto& endpoint = static_cast<const VdeEndpoint&>(connection.plug->endpoint());
+  part.descriptors.push_back({endpoint.wait_fd(), connection.since, true, false});
+  part.set("port", connection.plug->port().id());
+  part.set("path", endpoint.socket_path());
+  part.set("description", connection.plug->traits().description);
+  return part;
+}
+
+std::optional<HandoverPart> VdeListener::handover(HandoverReason why) const {
+  HandoverPart part;
+  part.kind = "listener";
+  part.set("name", settings_.name);
+  part.set("first", settings_.range_first);
+  part.set("last", settings_.range_last);
+  part.descriptors.push_back({listening_.get(), since_, false, false});
+  for (const auto& connection : plugged_) part.parts.push_back(handover_of(*connection));
+  // A request that has come in part is of use only to who goes on from this very moment.
+  if (why == HandoverReason::upgrade) {
+    for (const auto& connection : pending_) part.parts.push_back(handover_of(*connection));
+  }
+  return part;
+}
+
+Result<std::unique_ptr<VdeListener>> VdeListener::adopt(const HandoverPart& part,
+                                                        std::shared_ptr<VdeShared> shared,
+                                                        Patchbay& patchbay) {
+  if (part.descriptors.size() != 1) return Error{EBADMSG, "vde: a listener without its socket"};
+  Settings settings;
+  settings.name = part.text("name");
+  settings.range_first = static_cast<PortId>(part.number("first", kPortMax).value_or(1));
+  settings.range_last = static_cast<PortId>(part.number("last", kPortMax).value_or(kPortMax));
+  std::unique_ptr<VdeListener> self(
+      new VdeListener(std::move(settings), std::move(shared), patchbay));
+  self->since_ = part.descriptors[0].since;
+  if (Result<void> listening = self->listen(UniqueFd(part.descriptors[0].number)); !listening) {
+    return listening.error();
+  }
+  for (const HandoverPart& client : part.parts) {
+    if (Result<void> adopted = self->adopt_client(client); !adopted) {
+      self->complain("a client is lost on the way from one process to the next: {}",
+                     adopted.error().text);
+    }
+  }
+  return self;
+}
+
+Result<void> VdeListener::adopt_client(const HandoverPart& part) {
+  if (part.descriptors.empty() || part.descriptors.size() > 2) {
+    return Error{EBADMSG, "it has no socket"};
+  }
+  const bool plugged = part.descriptors.size() == 2;
+  UniqueFd data(plugged ? part.descriptors[1].number : -1);
+  auto connection = std::make_unique<Connection>();
+  Connection& self = *connection;
+  self.control.reset(part.descriptors[0].number);
+  self.since = part.descriptors[0].since;
+  self.client = peer_identity(self.control.get());
+  if (Result<void> watched = watch(self); !watched) return watched;
+  if (!plugged) {
+    const std::string& received = part.text("received");
+    self.received.assign(received.begin(), received.end());
+    self.deadline = patchbay_.loop().now() + kRequestDeadline;
+    pending_.push_back(std::move(connection));
+    if (!deadline_timer_) {
+      deadline_timer_ =
+          patchbay_.loop().every(std::chrono::milliseconds(250), [this] { expire_requests(); });
+    }
+    return {};
+  }
+  const auto port = part.number("port", kPortMax);
+  if (!port) return Error{EBADMSG, "nobody knows its port"};
+  const std::string& description = part.text("description");
+  auto endpoint =
+      std::make_unique<VdeEndpoint>(shared_, std::move(data), part.text("path"), description);
+  Result<Plug*> plug =
+      patchbay_.plug(static_cast<PortId>(*port), std::move(endpoint),
+                     Plug::Traits{"unix prog", description, self.control.get(), self.client},
+                     [this, &self](UnplugReason) {
+                       self.plug = nullptr;
+                       drop(self);
+                     });
+  if (!plug) return plug.error();
+  self.plug = plug.value();
+  plugged_.push_back(std::move(connection));
+  return {};
 }
 
 }  // namespace lanyard

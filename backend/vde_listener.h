@@ -34,7 +34,13 @@ class VdeListener final : public Service {
   static Result<std::unique_ptr<VdeListener>> open(Settings settings,
                                                    std::shared_ptr<VdeShared> shared,
                                                    Patchbay& patchbay);
+  // Goes on with what handover() told in another process.
+  static Result<std::unique_ptr<VdeListener>> adopt(const HandoverPart& part,
+                                                    std::shared_ptr<VdeShared> shared,
+                                                    Patchbay& patchbay);
   ~VdeListener() override;
+
+  std::optional<HandoverPart> handover(HandoverReason why) const override;
 
  private:
   static constexpr Duration kRequestDeadline = std::chrono::seconds(3);
@@ -43,6 +49,7 @@ class VdeListener final : public Service {
 
   struct Connection {
     UniqueFd control;
+    Time since{0};  // it came, or its predecessor's did
     EventLoop::Watch watch;
     Identity client;
     std::vector<std::uint8_t> received;
@@ -54,6 +61,10 @@ class VdeListener final : public Service {
 
   VdeListener(Settings settings, std::shared_ptr<VdeShared> shared, Patchbay& patchbay);
 
+  Result<void> listen(UniqueFd listening);
+  static HandoverPart handover_of(const Connection& connection);
+  Result<void> adopt_client(const HandoverPart& part);
+  Result<void> watch(Connection& connection);
   void accept_clients();
   void add_connection(UniqueFd control);
   bool make_room();
@@ -73,6 +84,7 @@ class VdeListener final : public Service {
   std::shared_ptr<VdeShared> shared_;
   Patchbay& patchbay_;
   UniqueFd listening_;
+  Time since_ = monotonic_now();
   UniqueFd spare_;  // given up for an instant to refuse a client when descriptors have run out
   EventLoop::Watch watch_;
   EventLoop::Timer deadline_timer_;

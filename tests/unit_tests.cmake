@@ -57,6 +57,7 @@ add_executable(lanyard_tests
   switch/cli/render_test.cpp
   switch/control/rpc_params_test.cpp
   switch/control/rpc_server_test.cpp
+  switch/daemon/handover_state_test.cpp
   switch/daemon/reload_plan_test.cpp
   switch/frame/ethernet_test.cpp
   switch/frame/frame_pool_test.cpp

@@ -65,12 +65,21 @@ const Backend* BackendRegistry::find(std::string_view kind) const {
 
 Result<void> BackendRegistry::open(const BackendOptions& options, Patchbay& patchbay) const {
   if (const Backend* const backend = find(options.kind()); backend != nullptr) {
+    if (before_open) before_open();
     return backend->open(options, patchbay);
   }
   std::string list;
   for (const Backend& b : rows_) append(list, "{}{}", list.empty() ? "" : ", ", b.kind);
   return Error{ENOENT, fmt::format("no backend of kind '{}'; there are {}",
                                    printable(options.kind()), list)};
+}
+
+Result<void> BackendRegistry::adopt(const HandoverPart& part, Patchbay& patchbay) const {
+  const Backend* const backend = find(part.kind);
+  if (backend != nullptr && backend->adopt != nullptr) return backend->adopt(part, patchbay);
+  const Result<BackendOptions> options = BackendOptions::parse(part.text("url"));
+  if (!options) return options.error();
+  return open(options.value(), patchbay);
 }
 
 }  // namespace lanyard

@@ -5,6 +5,7 @@
 // main: no static constructors, so the order is visible and tests choose their own list.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,6 +45,9 @@ struct Backend {
   std::string_view synopsis;  // "tap://NAME?port=N"
   std::string_view help;
   Result<void> (*open)(const BackendOptions& options, Patchbay& patchbay);
+  // Goes on with what Service::handover() told in another process; the descriptors are ours from
+  // here on, also after an error. nullptr: a part of this kind says by which URL it is opened.
+  Result<void> (*adopt)(const HandoverPart& part, Patchbay& patchbay) = nullptr;
 };
 
 class BackendRegistry {
@@ -53,6 +57,11 @@ class BackendRegistry {
   const std::vector<Backend>& rows() const { return rows_; }
   // Finds the kind and opens it; ENOENT names the kinds there are.
   Result<void> open(const BackendOptions& options, Patchbay& patchbay) const;
+  // Finds the kind and lets it go on with a part, or opens the part's URL.
+  Result<void> adopt(const HandoverPart& part, Patchbay& patchbay) const;
+
+  // Called before anything is opened: a predecessor's descriptors may still be on their way out.
+  std::function<void()> before_open;
 
  private:
   std::vector<Backend> rows_;

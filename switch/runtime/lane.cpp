@@ -4,7 +4,9 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <cerrno>
 
+#include "switch/base/text.h"
 #include "switch/frame/frame_pool.h"
 
 namespace lanyard {
@@ -93,6 +95,9 @@ Result<PortId> Lane::reserve(const PlugRequest& request) {
 
 Result<Plug*> Lane::plug(PortId id, std::unique_ptr<Endpoint> endpoint, Plug::Traits traits,
                          Unplugged unplugged) {
+  if (switch_.port(id) == nullptr) {
+    return Error{ENXIO, fmt::format("port {} does not exist", id)};
+  }
   auto cord = std::make_unique<Cord>();
   Cord* const at = cord.get();
   const int fd = endpoint->wait_fd();
@@ -146,6 +151,16 @@ void Lane::wake(Plug& plug) {
 
 void Lane::keep(std::unique_ptr<Service> service) {
   services_.push_back(std::move(service));
+}
+
+std::vector<HandoverPart> Lane::handover(HandoverReason why) const {
+  std::vector<HandoverPart> parts;
+  for (const auto& service : services_) {
+    if (std::optional<HandoverPart> part = service->handover(why)) {
+      parts.push_back(std::move(*part));
+    }
+  }
+  return parts;
 }
 
 void Lane::close_all() {

@@ -40,6 +40,9 @@ class Lane final : public Patchbay {
   // As an operator would: the endpoint's backend is told.
   void close_plug(Plug& plug, UnplugReason reason);
 
+  // What the services tell for a successor, in the order they were made.
+  std::vector<HandoverPart> handover(HandoverReason why) const;
+
   // Ends all services and plugs, in that order; called before the parts they use go away.
   void close_all();
 

@@ -10,6 +10,7 @@
 #include "switch/base/result.h"
 #include "switch/bridge/switch.h"
 #include "switch/runtime/event_loop.h"
+#include "switch/runtime/handover.h"
 
 namespace lanyard {
 
@@ -17,6 +18,12 @@ namespace lanyard {
 class Service {
  public:
   virtual ~Service() = default;
+
+  // What a successor process needs to go on with this service and its plugs (see handover.h); its
+  // kind is a backend's. nullopt: nothing of it survives the process.
+  virtual std::optional<HandoverPart> handover(HandoverReason /*why*/) const {
+    return std::nullopt;
+  }
 };
 
 enum class UnplugReason : std::uint8_t {

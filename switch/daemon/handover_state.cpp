@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT
+#include "switch/daemon/handover_state.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+#include "switch/base/version.h"
+#include "switch/daemon/handover_fields.h"
+#include "switch/frame/frame.h"
+
+namespace lanyard {
+
+// ---- which number is which member. A number is never used again for something else. ----
+
+template <class Archive>
+void fields(Archive& a, PortConfiguration& p) {
+  a(1, p.id);
+  a(2, p.native_vlan);
+  a(3, p.tagged_vlans);
+  a(4, p.allocatable);
+  a(5, p.reserved);
+  a(6, p.link_up);
+  a(7, p.pass_tags);
+  a(8, p.user_allowed);
+  a(9, p.group_allowed);
+  a(10, p.queue_bytes_max);
+}
+
+template <class Archive>
+void fields(Archive& a, SwitchState& s) {
+  a(1, s.mac);
+  a(2, s.ports_max);
+  a(3, s.hub);
+  a(4, s.mac_expire_s);
+  a(5, s.mac_hold_s);
+  a(6, s.shown_buckets);
+  a(7, s.pass_tags_by_default);
+  a(8, s.vlans);
+  a(9, s.ports);
+}
+
+template <class Archive>
+void fields(Archive& a, HeldDescriptor& h) {
+  a(1, h.number);
+  a(2, h.since);
+  a(3, h.drain);
+  a(4, h.exclusive);
+}
+
+template <class Archive>
+void fields(Archive& a, HandoverPart& p) {
+  a(1, p.kind);
+  a(2, p.place);
+  a(3, p.values);
+  a(4, p.descriptors);
+  a(5, p.parts);
+}
+
+template <class Archive>
+void fields(Archive& a, CountersRecord& c) {
+  a(1, c.port);
+  a(2, c.incoming_frames);
+  a(3, c.incoming_bytes);
+  a(4, c.outgoing_frames);
+  a(5, c.outgoing_bytes);
+  a(6, c.received);
+  a(7, c.forwarded);
+  a(8, c.offered);
+  a(9, c.transmitted);
+  a(10, c.drops);
+}
+
+template <class Archive>
+void fields(Archive& a, Offload& o) {
+  a(1, o.segmentation);
+  a(2, o.needs_checksum);
+  a(3, o.segment_size);
+  a(4, o.header_size);
+  a(5, o.checksum_start);
+  a(6, o.checksum_offset);
+}
+
+template <class Archive>
+void fields(Archive& a, FrameRecord& f) {
+  a(1, f.bytes);
+  a(2, f.priority);
+  a(3, f.vlan);
+  a(4, f.tagged);
+  a(5, f.offload);
+}
+
+template <class Archive>
+void fields(Archive& a, QueueRecord& q) {
+  a(1, q.port);
+  a(2, q.plug);
+  a(3, q.frames);
+}
+
+namespace {
+
+// Stations are many and all alike: one field of 16 bytes each.
+constexpr std::size_t kStationSize = 16;
+
+void put(std::string& to, std::uint64_t value, int size) {
+  for (int i = 0; i < size; ++i) to += static_cast<char>(value >> (8 * i) & 0xff);
+}
+
+std::uint64_t number_at(std::string_view bytes, std::size_t at, std::size_t size) {
+  std::uint64_t number = 0;
+  for (std::size_t i = size; i-- > 0;) {
+    number = number << 8 | static_cast<std::uint8_t>(bytes[at + i]);
+  }
+  return number;
+}
+
+std::string pack(const std::vector<StationRecord>& stations) {
+  std::string bytes;
+  bytes.reserve(stations.size() * kStationSize);
+  for (const StationRecord& one : stations) {
+    put(bytes, one.mac.number(), 8);
+    put(bytes, one.vlan, 2);
+    put(bytes, one.port, 2);
+    put(bytes, one.age_s, 4);
+  }
+  return bytes;
+}
+
+std::vector<StationRecord> unpack(std::string_view bytes) {
+  std::vector<StationRecord> stations;
+  stations.reserve(bytes.size() / kStationSize);
+  for (; bytes.size() >= kStationSize; bytes.remove_prefix(kStationSize)) {
+    stations.push_back({MacAddress::from_number(number_at(bytes, 0, 8)),
+                        static_cast<VlanId>(number_at(bytes, 8, 2)),
+                        static_cast<PortId>(number_at(bytes, 10, 2)),
+                        static_cast<std::uint32_t>(number_at(bytes, 12, 4))});
+  }
+  return stations;
+}
+
+}  // namespace
+
+template <class Archive>
+void fields(Archive& a, SwitchRecord& s) {
+  a(1, s.name);
+  a(2, s.state);
+  a(3, s.parts);
+  if constexpr (std::is_same_v<Archive, FieldReader>) {
+    std::string stations;
+    a(4, stations);
+    s.stations = unpack(stations);
+  } else {
+    a(4, pack(s.stations));
+  }
+  a(5, s.counters);
+  a(6, s.queues);
+}
+
+template <class Archive>
+void fields(Archive& a, HandoverState& s) {
+  a(1, s.writer);
+  a(2, s.sealed);
+  a(3, s.started);
+  a(4, s.configuration);
+  a(5, s.values);
+  a(6, s.switches);
+  a(7, s.parts);
+}
+
+namespace {
+
+// ---- the head: magic word, format, oldest format that reads it, CRC, length ----
+
+constexpr std::string_view kMagic = "LANYARD\x01";
+constexpr std::size_t kHeadSize = 8 + 4 + 4 + 4 + 8;
+
+Error unreadable(std::string why) {
+  return {EBADMSG, fmt::format("the hand-over state cannot be read: {}", why)};
+}
+
+Result<void> check_parts(const std::vector<HandoverPart>& parts, std::set<int>& numbers) {
+  for (const HandoverPart& part : parts) {
+    for (const HeldDescriptor& held : part.descriptors) {
+      if (held.number < 0) return unreadable(fmt::format("descriptor {}", held.number));
+      if (!numbers.insert(held.number).second) {
+        return unreadable(fmt::format("two parts have descriptor {}", held.number));
+      }
+    }
+    if (Result<void> fine = check_parts(part.parts, numbers); !fine) return fine;
+  }
+  return {};
+}
+
+// Whoever cuts or sums a frame later trusts what it owes.
+bool is_possible(const FrameRecord& frame) {
+  const std::size_t size = frame.bytes.size();
+  const Offload& owed = frame.offload;
+  if (size < kEthernetHeaderSize || size > kMaxFrameSize || frame.vlan > kVlanMax) return false;
+  if (owed.segmentation > Offload::Segmentation::udp) return false;
+  const bool cut = owed.segmentation != Offload::Segmentation::none;
+  if (cut && (owed.segment_size == 0 || owed.header_size <= owed.checksum_start ||
+              owed.header_size >= size || !owed.needs_checksum)) {
+    return false;
+  }
+  return !owed.needs_checksum ||
+         std::size_t{owed.checksum_start} + owed.checksum_offset + 2 <= size;
+}
+
+Result<void> check_switch(const SwitchRecord& one) {
+  std::set<PortId> ports;
+  for (const PortConfiguration& port : one.state.ports) {
+    if (port.id > one.state.ports_max || !ports.insert(port.id).second) {
+      return unreadable(fmt::format("port {} of {} ports, or twice", port.id, one.state.ports_max));
+    }
+  }
+  for (const StationRecord& station : one.stations) {
+    if (!ports.contains(station.port) || station.vlan > kVlanMax) {
+      return unreadable(fmt::format("station {} behind port {} in VLAN {}", station.mac.text(),
+                                    station.port, station.vlan));
+    }
+  }
+  for (const QueueRecord& queue : one.queues) {
+    for (const FrameRecord& frame : queue.frames) {
+      if (!is_possible(frame)) {
+        return unreadable(fmt::format("a frame of {} bytes that waits for port {}",
+                                      frame.bytes.size(), queue.port));
+      }
+    }
+  }
+  return {};
+}
+
+Result<void> check(const HandoverState& state) {
+  std::set<int> numbers;
+  if (Result<void> fine = check_parts(state.parts, numbers); !fine) return fine;
+  for (const SwitchRecord& one : state.switches) {
+    if (Result<void> fine = check_parts(one.parts, numbers); !fine) return fine;
+    if (Result<void> fine = check_switch(one); !fine) return fine;
+  }
+  return {};
+}
+
+using CrcTables = std::array<std::array<std::uint32_t, 256>, 8>;
+
+constexpr CrcTables make_crc_tables() {
+  constexpr std::uint32_t kPolynomial = 0x82f63b78;  // reflected
+  CrcTables tables{};
+  for (std::uint32_t byte = 0; byte < 256; ++byte) {
+    std::uint32_t crc = byte;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1U) != 0 ? crc >> 1 ^ kPolynomial : crc >> 1;
+    tables[0][byte] = crc;
+  }
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    for (std::size_t k = 1; k < 8; ++k) {
+      const std::uint32_t before = tables[k - 1][byte];
+      tables[k][byte] = before >> 8 ^ tables[0][before & 0xff];
+    }
+  }
+  return tables;
+}
+
+constexpr CrcTables kCrcTables = make_crc_tables();
+
+}  // namespace
+
+// Eight bytes a step (slicing-by-8): a sealed state with a full MAC table is megabytes, and frames
+// wait meanwhile.
+std::uint32_t crc32c(std::string_view bytes) {
+  std::uint32_t crc = ~0U;
+  for (; bytes.size() >= 8; bytes.remove_prefix(8)) {
+    const std::uint64_t eight = number_at(bytes, 0, 8) ^ crc;
+    crc = 0;
+    for (std::size_t k = 0; k < 8; ++k) crc ^= kCrcTables[7 - k][eight >> (8 * k) & 0xff];
+  }
+  for (const char c : bytes) {
+    crc = crc >> 8 ^ kCrcTables[0][(crc ^ static_cast<std::uint8_t>(c)) & 0xff];
+  }
+  return ~crc;
+}
+
+std::string encode_handover(const HandoverState& state) {
+  FieldWriter writer;
+  fields(writer, const_cast<HandoverState&>(state));
+  const std::string body = writer.take();
+  std::string bytes(kMagic);
+  put(bytes, kHandoverFormat, 4);
+  put(bytes, kHandoverFormatOldest, 4);
+  put(bytes, crc32c(body), 4);
+  put(bytes, body.size(), 8);
+  bytes += body;
+  return bytes;
+}
+
+Result<HandoverState> decode_handover(std::string_view bytes) {
+  if (bytes.size() < kHeadSize) {
+    return unreadable(fmt::format("{} bytes are too few", bytes.size()));
+  }
+  if (!bytes.starts_with(kMagic)) return unreadable("it does not begin as one");
+  const std::uint64_t format = number_at(bytes, 8, 4);
+  const std::uint64_t readable_from = number_at(bytes, 12, 4);
+  if (format < kHandoverFormatOldest || readable_from > kHandoverFormat) {
+    return unreadable(fmt::format(
+        "it has format {}, readable from format {} on; this program ({}) reads formats "
+        "{} to {}",
+        format, readable_from, LANYARD_VERSION, kHandoverFormatOldest, kHandoverFormat));
+  }
+  const std::string_view body = bytes.substr(kHeadSize);
+  if (const std::uint64_t size = number_at(bytes, 20, 8); size != body.size()) {
+    return unreadable(fmt::format("it should have {} bytes and has {}", size, body.size()));
+  }
+  const std::uint64_t sum = number_at(bytes, 16, 4);
+  if (const std::uint32_t found = crc32c(body); found != sum) {
+    return unreadable(fmt::format("its checksum is {:08x} and should be {:08x}", found, sum));
+  }
+  FieldReader reader(body);
+  HandoverState state;
+  if (!reader.trouble()) fields(reader, state);
+  if (reader.trouble()) return unreadable(*reader.trouble());
+  if (Result<void> fine = check(state); !fine) return fine.error();
+  return state;
+}
+
+std::vector<HeldDescriptor> descriptors_of(const HandoverState& state) {
+  std::vector<HeldDescriptor> all;
+  for_each_descriptor(const_cast<HandoverState&>(state),
+                      [&](const HeldDescriptor& held) { all.push_back(held); });
+  return all;
+}
+
+}  // namespace lanyard
