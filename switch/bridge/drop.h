@@ -24,6 +24,7 @@ namespace lanyard {
   REASON(reserved_vlan,    "tagged with the reserved VLAN 4095")                                  \
   REASON(not_member,       "tagged for a VLAN the port is not a member of")                       \
   REASON(no_native_vlan,   "untagged, and the port has no untagged VLAN")                         \
+  REASON(bpdu,             "meant for the spanning tree, which took it")                          \
   REASON(discarding,       "the port is discarding in this VLAN (spanning tree)")                 \
   REASON(same_port,        "its destination is behind the port it came from")                     \
   REASON(no_receiver,      "no other active port in its VLAN")                                    \

@@ -24,6 +24,11 @@ struct Event {
     endpoint_added,
     endpoint_removed,
     link_changed,  // an operator pulled or plugged in the cable of a port
+    tree_heard,    // BPDUs come in at the port now
+    tree_silent,   // no more
+    tree_status,   // `text` is the port's new state in `vlan`
+    tree_root,     // `text` is the new root of `vlan`, `port` the way there (0: the switch itself)
+    tree_guarded,  // a guard of the spanning tree acted; `text` says what
   };
 
   Kind kind = Kind::mac_learned;

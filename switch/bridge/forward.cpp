@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // The data side of the switch. A frame's way is Switch::forward; everything else here is a leaf.
+#include <algorithm>
+
+#include "switch/bridge/spanning_tree.h"
 #include "switch/bridge/switch.h"
+#include "switch/frame/frame_pool.h"
 #include "switch/frame/settler.h"
 
 namespace lanyard {
@@ -9,6 +13,11 @@ namespace {
 
 // Up to here the MAC table stays in the nearer caches by itself.
 constexpr std::size_t kCachedStations = 4096;
+
+// The group address of bridges (IEEE 802.1D table 7-10).
+bool is_bpdu(const Frame& frame) {
+  return EthernetView(frame.head()).destination().number() == 0x0180c2000000;
+}
 
 }  // namespace
 
@@ -24,6 +33,11 @@ void Switch::forward(Port& in, FrameBatch& batch) {
     if (frame->size >= kEthernetHeaderSize) in.counters.incoming.count(frame->size);
     if (const Drop why = admit(in, *frame); why != Drop::none) {
       in.counters.drops.count(why);
+      continue;
+    }
+    if (takes_bpdus_ && is_bpdu(*frame)) {
+      spanning_tree_->receive(in.id(), *frame);
+      in.counters.drops.count(Drop::bpdu);
       continue;
     }
     const EthernetView ethernet(frame->head());
@@ -193,6 +207,15 @@ void Switch::emit(Port& out, bool tagged, FrameRef&& frame) {
     dirty_.push_back(&out);
   }
   if (out.pending.room() == 0) flush_port(out);
+}
+
+void Switch::send_own(PortId out, VlanId vlan, std::span<const std::uint8_t> bytes) {
+  if (!vlans_.is_active(out) || !vlans_.is_member(vlan, out)) return;
+  FrameRef frame = pool_.make();
+  std::copy(bytes.begin(), bytes.end(), frame->segments[0].data);
+  frame->set_bytes(frame->segments[0].data, static_cast<std::uint32_t>(bytes.size()));
+  frame->vlan = vlan;
+  emit(*ports_[out], vlans_.is_tagged(vlan, out), std::move(frame));
 }
 
 std::vector<Plug*>& Switch::flush() {

@@ -68,6 +68,14 @@ void MacTable::flush_vlan(VlanId vlan) {
   vlan_flushed_[vlan & kTciVlanMask] = ++flushes_;
 }
 
+void MacTable::flush_port_in_vlan(PortId port, VlanId vlan) {
+  for (Index at = owner(port).oldest; at != kNil;) {
+    const Index next = nodes_[at].newer;
+    if ((nodes_[at].key & kTciVlanMask) == vlan) forget(at);
+    at = next;
+  }
+}
+
 void MacTable::clear() {
   for (std::size_t port = 0; port < owners_.size(); ++port) {
     flush_port(static_cast<PortId>(port));

@@ -87,6 +87,8 @@ class MacTable {
   // O(1): entries of the port, or of the VLAN, or all, are gone at once.
   void flush_port(PortId port);
   void flush_vlan(VlanId vlan);
+  // Entries of the port in one VLAN; takes as long as the port has entries.
+  void flush_port_in_vlan(PortId port, VlanId vlan);
   void clear();
 
   // One slice of the sweep: looks at up to `budget` nodes, calls forgotten(entry) for each that is

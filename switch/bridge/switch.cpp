@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "switch/base/text.h"
+#include "switch/bridge/spanning_tree.h"
 
 namespace lanyard {
 namespace {
@@ -29,7 +30,10 @@ Switch::Switch(const Settings& settings, FramePool& pool, EventSink& events)
       mac_(settings.mac),
       ports_max_(settings.ports_max),
       ports_(std::size_t{settings.ports_max} + 1),
-      macs_(settings.hash_secret, settings.mac_entries_max) {}
+      macs_(settings.hash_secret, settings.mac_entries_max),
+      spanning_tree_(std::make_unique<SpanningTree>(*this)) {}
+
+Switch::~Switch() = default;
 
 Port& Switch::make_port(PortId id, bool allocatable) {
   ports_[id] = std::make_unique<Port>(id);
@@ -226,10 +230,10 @@ void Switch::set_hub(bool hub) {
   if (hub) macs_.clear();
 }
 
-void Switch::flush_macs_of(PortId id) {
+void Switch::flush_macs_of(PortId id, std::optional<VlanId> vlan) {
   if (events_.wants_mac_events() && macs_.size_of(id) != 0) {
     macs_.visit_from(0, now_s_, [&](const MacEntry& entry) {
-      if (entry.port != id) return true;
+      if (entry.port != id || (vlan && entry.vlan != *vlan)) return true;
       Event event;
       event.kind = Event::Kind::mac_forgotten;
       event.port = id;
@@ -239,7 +243,11 @@ void Switch::flush_macs_of(PortId id) {
       return true;
     });
   }
-  macs_.flush_port(id);
+  if (vlan) {
+    macs_.flush_port_in_vlan(id, *vlan);
+  } else {
+    macs_.flush_port(id);
+  }
 }
 
 bool Switch::sweep_macs(std::size_t budget) {

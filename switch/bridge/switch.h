@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@
 #include "switch/bridge/vlan_table.h"
 
 namespace lanyard {
+
+class SpanningTree;
 
 // What happens to an admitted frame. Pure data: the console can ask for it without a frame moving.
 struct Decision {
@@ -50,6 +53,7 @@ class Switch {
   };
 
   Switch(const Settings& settings, FramePool& pool, EventSink& events);
+  ~Switch();
   Switch(const Switch&) = delete;
   Switch& operator=(const Switch&) = delete;
 
@@ -61,6 +65,9 @@ class Switch {
 
   // Takes all frames of the batch: each is delivered to pending output or dropped by name.
   void forward(Port& in, FrameBatch& batch);
+  // A frame of the switch's own, out of a port whatever its state, tagged if the port is in the
+  // VLAN that way.
+  void send_own(PortId out, VlanId vlan, std::span<const std::uint8_t> bytes);
   // Sends what ports have pending. Returns the plugs that now have a backlog nobody waits for.
   std::vector<Plug*>& flush();
   bool has_pending() const { return pending_frames_ != 0; }
@@ -109,12 +116,17 @@ class Switch {
 
   // One slice of MAC ageing; true when the sweep is complete.
   bool sweep_macs(std::size_t budget);
-  void flush_macs_of(PortId port);
+  void flush_macs_of(PortId port, std::optional<VlanId> vlan = std::nullopt);
   // Gives idle queue memory back.
   void release_idle_queues();
 
   // What ports are born with (Port::pass_tags).
   bool pass_tags_by_default = false;
+
+  SpanningTree& spanning_tree() { return *spanning_tree_; }
+  const SpanningTree& spanning_tree() const { return *spanning_tree_; }
+  // Whether BPDUs go to the spanning tree instead of through the switch; it says so itself.
+  void set_takes_bpdus(bool takes) { takes_bpdus_ = takes; }
 
   VlanTable& vlans() { return vlans_; }
   const VlanTable& vlans() const { return vlans_; }
@@ -149,6 +161,7 @@ class Switch {
   MacAddress mac_;
   PortId ports_max_;
   bool hub_ = false;
+  bool takes_bpdus_ = false;
   std::uint32_t now_s_ = 0;
   std::vector<std::unique_ptr<Port>> ports_;  // by number; null: does not exist
   VlanTable vlans_;
@@ -157,6 +170,7 @@ class Switch {
   std::vector<Plug*> backlogged_;
   std::vector<PortId> active_;  // ascending; what a hub floods to
   std::size_t pending_frames_ = 0;
+  std::unique_ptr<SpanningTree> spanning_tree_;
 };
 
 }  // namespace lanyard

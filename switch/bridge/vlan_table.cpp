@@ -24,6 +24,7 @@ Result<void> VlanTable::create(VlanId vlan) {
   }
   if (exists(vlan)) return Error{EEXIST, fmt::format("VLAN {} exists already", vlan)};
   vlans_[vlan] = std::make_unique<Vlan>();
+  changed(vlan);
   return {};
 }
 
@@ -34,6 +35,7 @@ Result<void> VlanTable::remove(VlanId vlan) {
     return Error{EADDRINUSE, fmt::format("VLAN {} still has ports in it", vlan)};
   }
   vlans_[vlan].reset();
+  changed(vlan);
   return {};
 }
 
@@ -42,14 +44,14 @@ Result<void> VlanTable::set_native(PortId port, VlanId vlan) {
   const VlanId old = native(port);
   if (old != kVlanNone) {
     vlans_[old]->untagged.remove(port);
-    vlans_[old]->changed = true;
+    changed(old);
   }
   natives_[port] = vlan;
   if (vlan != kVlanNone) {
     Vlan& v = *vlans_[vlan];
     v.untagged.add(port);
     v.plan.tagged.remove(port);
-    v.changed = true;
+    changed(vlan);
   }
   return {};
 }
@@ -59,7 +61,7 @@ Result<void> VlanTable::add_tagged(VlanId vlan, PortId port) {
   Vlan& v = *vlans_[vlan];
   if (!v.untagged.has(port)) {
     v.plan.tagged.add(port);
-    v.changed = true;
+    changed(vlan);
   }
   return {};
 }
@@ -73,7 +75,7 @@ Result<void> VlanTable::remove_tagged(VlanId vlan, PortId port) {
                                          vlan, port)};
   }
   v.plan.tagged.remove(port);
-  v.changed = true;
+  changed(vlan);
   return {};
 }
 
@@ -81,20 +83,21 @@ void VlanTable::add_port(PortId port) {
   if (port >= natives_.size()) natives_.resize(std::size_t{port} + 1, 0);
   natives_[port] = 0;
   vlans_[0]->untagged.add(port);
-  vlans_[0]->changed = true;
+  changed(0);
 }
 
 void VlanTable::remove_port(PortId port) {
   active_.remove(port);
-  for (const auto& vlan : vlans_) {
-    if (vlan == nullptr) continue;
+  if (port < natives_.size()) natives_[port] = 0;
+  for (std::size_t id = 0; id < vlans_.size(); ++id) {
+    Vlan* const vlan = vlans_[id].get();
+    if (vlan == nullptr || !is_member(static_cast<VlanId>(id), port)) continue;
     vlan->untagged.remove(port);
     vlan->plan.tagged.remove(port);
     vlan->discarding.remove(port);
     vlan->only_learning.remove(port);
-    vlan->changed = true;
+    changed(static_cast<VlanId>(id));
   }
-  if (port < natives_.size()) natives_[port] = 0;
 }
 
 void VlanTable::set_active(PortId port, bool active) {
@@ -129,6 +132,11 @@ std::vector<VlanMember> VlanTable::members(VlanId vlan) const {
     if (is_member(vlan, id)) list.push_back({id, is_tagged(vlan, id)});
   }
   return list;
+}
+
+void VlanTable::changed(VlanId vlan) {
+  if (exists(vlan)) vlans_[vlan]->changed = true;
+  if (on_change) on_change(vlan);
 }
 
 void VlanTable::mark_all_of(PortId port) {

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -56,6 +57,9 @@ class VlanTable {
   void set_state(VlanId vlan, PortId port, PortState state);
   PortState state(VlanId vlan, PortId port) const;
 
+  // Called with a VLAN after who is in it has changed, or whether it exists.
+  std::function<void(VlanId)> on_change;
+
   bool is_member(VlanId vlan, PortId port) const {
     return exists(vlan) &&
            (vlans_[vlan]->untagged.has(port) || vlans_[vlan]->plan.tagged.has(port));
@@ -83,6 +87,7 @@ class VlanTable {
 
   void rebuild(Vlan& vlan) const;
   void mark_all_of(PortId port);
+  void changed(VlanId vlan);
 
   std::vector<std::unique_ptr<Vlan>> vlans_;
   std::vector<VlanId> natives_;

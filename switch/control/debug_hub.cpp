@@ -35,6 +35,11 @@ std::string mac_text(const Event& event) {
                      event.vlan & 0xff, event.port);
 }
 
+std::string tree_text(const Event& event) {
+  return fmt::format("Port {:04} VLAN {:02x}:{:02x}", event.port, event.vlan >> 8,
+                     event.vlan & 0xff);
+}
+
 std::string endpoint_text(const Event& event) {
   return fmt::format("Port {:02} FD {:2}", event.port, event.endpoint_id);
 }
@@ -56,6 +61,13 @@ std::optional<Line> line_of(const Event& event) {
                   fmt::format("{} -> \"{}\"", endpoint_text(event), printable(event.text))};
     case Kind::endpoint_added: return Line{category_at("port/ep/+"), endpoint_text(event)};
     case Kind::endpoint_removed: return Line{category_at("port/ep/-"), endpoint_text(event)};
+    case Kind::tree_heard: return Line{category_at("fstp/+"), tree_text(event)};
+    case Kind::tree_silent: return Line{category_at("fstp/-"), tree_text(event)};
+    case Kind::tree_status:
+      return Line{category_at("fstp/status"), fmt::format("{} {}", tree_text(event), event.text)};
+    case Kind::tree_root:
+      return Line{category_at("fstp/root"), fmt::format("{} -> {}", tree_text(event), event.text)};
+    case Kind::tree_guarded:
     case Kind::mac_moved:
     case Kind::link_changed: break;
   }
@@ -70,6 +82,9 @@ std::span<const DebugCategory> debug_categories() {
 
 void DebugHub::on_event(const Event& event) {
   if (event.kind == Event::Kind::mac_moved) return log_move(event);
+  if (event.kind == Event::Kind::tree_guarded) {
+    return log_.warning("port {}, VLAN {}: {}", event.port, event.vlan, event.text);
+  }
   if (listeners_.empty()) return;
   const std::optional<Line> line = line_of(event);
   if (!line) return;

@@ -394,6 +394,10 @@ void Network::on_event(const Event& event) {
                                {"state", switch_->port(event.port)->link_up ? "up" : "down"}});
       break;
     case Event::Kind::mac_moved: report_move(event); break;
+    case Event::Kind::tree_guarded:
+      environment_.log.warning("{}: port {}, VLAN {}: {}", config_.name, event.port, event.vlan,
+                               event.text);
+      break;
     default: break;
   }
 }

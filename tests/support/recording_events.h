@@ -40,9 +40,18 @@ class RecordingEvents final : public EventSink {
         return fmt::format("port {} endpoint {} added", event.port, event.endpoint_id);
       case Kind::endpoint_removed:
         return fmt::format("port {} endpoint {} removed", event.port, event.endpoint_id);
+      case Kind::tree_heard: return tree(event, "heard");
+      case Kind::tree_silent: return tree(event, "silent");
+      case Kind::tree_status:
+      case Kind::tree_root:
+      case Kind::tree_guarded: return tree(event, event.text);
       case Kind::link_changed: return fmt::format("port {} link changed", event.port);
     }
     return "an event of no known kind";
+  }
+
+  static std::string tree(const Event& event, std::string_view what) {
+    return fmt::format("port {} tree {} {}", event.port, event.vlan, what);
   }
 
   bool mac_events_;
