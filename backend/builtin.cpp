@@ -6,11 +6,19 @@
 namespace lanyard {
 
 extern const Backend gateway_backend;
+extern const Backend pcap_backend;
+extern const Backend plug_backend;
+extern const Backend record_backend;
+extern const Backend replay_backend;
 extern const Backend tap_backend;
 extern const Backend vde_backend;
 
 void register_builtin_backends(BackendRegistry& registry) {
   registry.add(gateway_backend);
+  registry.add(pcap_backend);
+  registry.add(plug_backend);
+  registry.add(record_backend);
+  registry.add(replay_backend);
   registry.add(tap_backend);
   registry.add(vde_backend);
 }

@@ -21,6 +21,8 @@ Drop reason_of(int error) {
     case ENOTCONN:
     case ECONNRESET:
     case EPIPE: return Drop::receiver_gone;
+    case ENETDOWN:
+    case ENXIO: return Drop::link_down;
     default: return Drop::transmit_error;
   }
 }

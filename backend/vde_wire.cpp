@@ -104,6 +104,7 @@ std::uint32_t vde_receiver_frame_max(std::string_view description) {
   constexpr std::uint32_t kVirtualBox = 16384;
   constexpr std::uint32_t kLibvdeplug4 = 9234;  // 9216 of MTU and 18 of headers
   if (description.starts_with("QEMU")) return kMaxFrameSize;
+  if (description.starts_with("lanyard:")) return kMaxFrameSize;  // plug_handshake.h
   if (description.starts_with("VirtualBOX")) return kVirtualBox;
   // libvdeplug 4 writes " pid=", version 2 " PID=": the latter's programs read 1521 bytes at most.
   if (description.find(" pid=") != std::string_view::npos) return kLibvdeplug4;

@@ -35,6 +35,7 @@ add_executable(lanyard_tests
   backend/gateway/router_advertiser_test.cpp
   backend/gateway/tftp_server_test.cpp
   backend/gateway_test.cpp
+  backend/plug_test.cpp
   switch/base/fd_test.cpp
   switch/base/identity_test.cpp
   switch/base/log_test.cpp

@@ -30,6 +30,7 @@ class Attachment final : public Patchbay {
   void unplug(Plug& plug) override;
   void wake(Plug& plug) override { lane_.wake(plug); }
   void keep(std::unique_ptr<Service> service) override { services_.push_back(std::move(service)); }
+  bool hold(PortId port, bool held) override { return lane_.hold(port, held); }
   EventLoop& loop() override { return lane_.loop(); }
   FramePool& pool() override { return lane_.pool(); }
   Log& log() override { return log_; }

@@ -163,6 +163,11 @@ std::vector<HandoverPart> Lane::handover(HandoverReason why) const {
   return parts;
 }
 
+bool Lane::hold(PortId id, bool held) {
+  Port* const port = switch_.port(id);
+  return port != nullptr && std::exchange(port->reserved, held);
+}
+
 void Lane::close_all() {
   services_.clear();
   for (auto& [plug, cord] : cords_) {

@@ -33,6 +33,7 @@ class Lane final : public Patchbay {
   void unplug(Plug& plug) override;
   void wake(Plug& plug) override;
   void keep(std::unique_ptr<Service> service) override;
+  bool hold(PortId port, bool held) override;
   EventLoop& loop() override { return loop_; }
   FramePool& pool() override { return pool_; }
   Log& log() override { return log_; }

@@ -49,6 +49,9 @@ class Patchbay {
   // receive() has work that the wait_fd cannot show.
   virtual void wake(Plug& plug) = 0;
   virtual void keep(std::unique_ptr<Service> service) = 0;
+  // Keeps the port for parts of the daemon while nothing is plugged into it, or lets clients have
+  // it again. What it was before.
+  virtual bool hold(PortId port, bool held) = 0;
 
   virtual EventLoop& loop() = 0;
   virtual FramePool& pool() = 0;

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Cables of our own to other switches: the packaged vde_switch, ours, and what libvdeplug knows."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from client_process import ClientProcess, need_original, need_programs, wait_plugged
+from frames import broadcast, frame, mac
+from port_table import drops, ports
+from switch_process import ORIGINAL, Switch
+from vde_client import VdeClient
+from waiting import wait_until
+
+pytestmark = pytest.mark.ours
+
+ALICE, BOB = mac(0xA), mac(0xB)
+
+
+def crosses(sender: VdeClient, receiver: VdeClient, source: bytes) -> bool:
+    """A broadcast is repeated until it is heard."""
+    receiver.drain(0.01)
+    sender.send(broadcast(source, b"hello"))
+    return receiver.recv(0.1) is not None
+
+
+def assert_joined(left: Switch, right: Switch) -> None:
+    with left.client() as alice, right.client() as bob:
+        wait_until("a frame crosses", lambda: crosses(alice, bob, ALICE), timeout=20)
+        bob.send(broadcast(BOB, b"hello"))
+        assert alice.recv() is not None
+        bob.drain(0.1)
+        for size in (60, 590, 1513, 1514, 1518):
+            there = frame(BOB, ALICE, os.urandom(size - 14), size=size)
+            back = frame(ALICE, BOB, os.urandom(size - 14), size=size)
+            alice.send(there)
+            assert bob.recv() == there, f"{size} bytes there"
+            bob.send(back)
+            assert alice.recv() == back, f"{size} bytes back"
+
+
+@pytest.fixture
+def far(start_switch: Callable[..., Switch]) -> Switch:
+    need_original()
+    return start_switch(program=ORIGINAL)
+
+
+def test_a_cable_to_the_original_switch(start_switch: Callable[..., Switch], far: Switch) -> None:
+    ours = start_switch("--plug", f"plug://{far.ctl_dir}[5]?port=7")
+    wait_plugged(far, "lanyard: user=root pid=")
+    with far.console() as console:
+        assert 5 in ports(console)
+    with ours.console() as console:
+        assert 7 in ports(console)
+    assert_joined(ours, far)
+    # Nothing of the handshake stays behind.
+    assert [name for name in os.listdir(far.ctl_dir) if name.startswith(".")] == []
+
+
+def test_frames_that_the_original_would_cut_are_dropped_by_name(
+    start_switch: Callable[..., Switch], far: Switch
+) -> None:
+    ours = start_switch("--plug", f"plug://{far.ctl_dir}")
+    wait_plugged(far, "lanyard:")
+    with ours.client(description="QEMU user=root pid=1") as alice, ours.console() as console:
+        alice.send(frame(BOB, ALICE, os.urandom(2000), size=2014))
+        wait_until("it is counted", lambda: drops(console, 1).get("exceeds_receiver") == 1)
+
+
+def test_large_frames_pass_between_two_of_ours(start_switch: Callable[..., Switch]) -> None:
+    other = start_switch()
+    ours = start_switch("--plug", f"plug://{other.ctl_dir}?frame_max=69632")
+    with ours.client(description="QEMU") as alice, other.client(description="QEMU") as bob:
+        wait_until("a frame crosses", lambda: crosses(alice, bob, ALICE), timeout=20)
+        bob.drain(0.1)
+        for sender, receiver in ((alice, bob), (bob, alice)):
+            data = frame(BOB, ALICE, os.urandom(9000), size=9014)
+            sender.send(data)
+            assert receiver.recv() == data
+
+
+def test_it_comes_back_after_the_far_switch_was_killed(
+    start_switch: Callable[..., Switch], directory: Path
+) -> None:
+    need_original()
+    first = start_switch(program=ORIGINAL, directory=directory)
+    ours = start_switch("--plug", f"plug://{first.ctl_dir}?port=3")
+    wait_plugged(first, "lanyard:")
+    assert_joined(ours, first)
+    before = ours.descriptors()
+    first.stop(signal.SIGKILL)
+    ours.wait_log("the other end is gone")
+    with ours.console() as console:
+        wait_until("the port is empty", lambda: 3 not in ports(console))
+    # The next free port is not the one of the cable.
+    again = start_switch(program=ORIGINAL, directory=directory)
+    ours.wait_log("port 3: plugged into", timeout=20)
+    assert_joined(ours, again)
+    wait_until("nothing leaks", lambda: ours.descriptors() <= before)
+
+
+def test_a_switch_that_never_answers_stops_nobody(start_switch: Callable[..., Switch], far: Switch) -> None:
+    # The original says nothing at all when a port is not to be had.
+    ours = start_switch("--plug", f"plug://{far.ctl_dir}[99]")
+    with ours.client() as alice, ours.client() as bob:
+        for _ in range(100):
+            alice.send(broadcast(ALICE, b"hello"))
+            assert bob.recv(0.5) is not None
+    ours.wait_log("does not answer", timeout=20)
+
+
+def test_plugs_of_libvdeplug(start_switch: Callable[..., Switch]) -> None:
+    need_programs("vde_plug")
+    other = start_switch()
+    ours = start_switch("--plug", f"plug://cmd://vde_plug {other.ctl_dir}")
+    wait_plugged(ours, "cmd://vde_plug")
+    assert_joined(ours, other)
+
+
+def test_what_libvdeplug_cannot_open_is_said(start_switch: Callable[..., Switch]) -> None:
+    ours = start_switch("--plug", "plug://nonsense://x")
+    ours.wait_log("libvdeplug knows no such kind of network")
+
+
+def test_vde_plug_and_our_plug_meet(start_switch: Callable[..., Switch]) -> None:
+    """The packaged vde_plug carries from one switch to the other while ours hangs on a third."""
+    need_programs("vde_plug")
+    left, middle = start_switch(), start_switch()
+    right = start_switch("--plug", f"plug://{middle.ctl_dir}")
+    with ClientProcess("vde_plug", left.ctl_dir, middle.ctl_dir):
+        wait_plugged(left, "vdeplug")
+        assert_joined(left, right)
