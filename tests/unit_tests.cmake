@@ -36,6 +36,7 @@ add_executable(lanyard_tests
   backend/gateway/tftp_server_test.cpp
   backend/gateway_test.cpp
   backend/plug_test.cpp
+  backend/stream_endpoint_test.cpp
   switch/base/fd_test.cpp
   switch/base/identity_test.cpp
   switch/base/log_test.cpp
@@ -56,6 +57,7 @@ add_executable(lanyard_tests
   switch/bridge/vlan_table_test.cpp
   switch/cli/command_line_test.cpp
   switch/cli/render_test.cpp
+  switch/cli/tool_test.cpp
   switch/control/rpc_params_test.cpp
   switch/control/rpc_server_test.cpp
   switch/daemon/handover_state_test.cpp

@@ -5,6 +5,7 @@
 
 #include "switch/base/text.h"
 #include "switch/cli/command_line.h"
+#include "switch/cli/tool.h"
 
 namespace lanyard {
 namespace {
@@ -63,10 +64,11 @@ std::string help_text() {
     for (const RpcMethod* method : methods_of(object)) verbs.push_back(method->verb);
     row(out, object, fmt::format("{}", fmt::join(verbs, ", ")));
   }
-  append(out,
-         "\n{}\nWords may be shortened: `lanyard p l` is `lanyard port list`. More: lanyard OBJECT "
-         "--help, lanyard(1)\n",
-         kOptions);
+  append(
+      out,
+      "\n{}\nWords may be shortened: `lanyard po l` is `lanyard port list`. More: lanyard OBJECT "
+      "--help, lanyard(1)\n",
+      kOptions);
   return out;
 }
 
@@ -89,8 +91,10 @@ std::string method_help(const RpcMethod& method) {
 }
 
 std::string shortcut_help(const Shortcut& shortcut) {
+  const Tool* const tool = find_tool(shortcut.name);
   return fmt::format("Usage: lanyard {}{}{}\n\n{}\n", shortcut.name,
-                     shortcut.arguments.empty() ? "" : " ", shortcut.arguments, shortcut.help);
+                     shortcut.arguments.empty() ? "" : " ", shortcut.arguments, shortcut.help) +
+         (tool == nullptr ? "" : fmt::format("\nOptions:\n{}", tool->help));
 }
 
 }  // namespace lanyard

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "switch/cli/program.h"
+#include "switch/cli/tool.h"
 
 int main(int argc, char* argv[]) {
   // A pager that was left is no reason to die without a word.
@@ -12,6 +13,12 @@ int main(int argc, char* argv[]) {
   if (!words.empty() && words.front() == "__complete") {
     words.erase(words.begin());
     return static_cast<int>(lanyard::complete_words(words));
+  }
+  // These have options of their own.
+  if (const lanyard::Tool* const tool =
+          words.empty() ? nullptr : lanyard::find_tool(words.front())) {
+    words.erase(words.begin());
+    return static_cast<int>(lanyard::run_tool(*tool, words));
   }
   return static_cast<int>(lanyard::Program(lanyard::parse_command_line(words)).run());
 }

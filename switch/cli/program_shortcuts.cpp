@@ -10,6 +10,7 @@
 #include "switch/cli/plug_lines.h"
 #include "switch/cli/program.h"
 #include "switch/cli/render.h"
+#include "switch/cli/tool.h"
 #include "switch/host/doctor.h"
 #include "switch/network/config_file.h"
 #include "switch/network/paths.h"
@@ -51,6 +52,9 @@ ExitCode Program::run_shortcut() {
   }};
   for (const auto& [name, run] : kRuns) {
     if (name == line_.shortcut->name) return (this->*run)();
+  }
+  if (const Tool* const tool = find_tool(line_.shortcut->name)) {
+    return run_tool(*tool, line_.arguments);
   }
   Json params = Json::object();
   if (!line_.arguments.empty()) params["file"] = line_.arguments.front();

@@ -40,7 +40,7 @@ TEST_P(CommandLines, AreUnderstood) {
 INSTANTIATE_TEST_SUITE_P(
     Table, CommandLines,
     testing::Values(
-        Row{"port list", "port.list {}"}, Row{"port", "port.list {}"}, Row{"p l", "port.list {}"},
+        Row{"port list", "port.list {}"}, Row{"port", "port.list {}"}, Row{"po l", "port.list {}"},
         Row{"n sh lab", R"(network.show {"network":"lab"})"},
         Row{"port list lab", R"(port.list {"network":"lab"})"},
         Row{"port set lab 3 vlan=10", R"(port.set {"network":"lab","port":3,"vlan":10})"},

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+//
+// Two ends joined by a switch with two ports: whatever comes in at one goes out at the other, tags
+// and all. The ends are backends like those of the daemon, so a cable that comes loose is plugged
+// in again by the same code. Single thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "switch/frame/frame_pool.h"
+#include "switch/runtime/backend.h"
+#include "switch/runtime/lane.h"
+
+namespace lanyard {
+
+// Standard error, a line at a time; `quiet` leaves out what goes well.
+class ToolLog final : public Log {
+ public:
+  explicit ToolLog(std::string tool, bool quiet = false) : tool_(std::move(tool)), quiet_(quiet) {}
+  void write(LogLevel level, std::string_view line) override;
+
+ private:
+  std::string tool_;
+  bool quiet_;
+};
+
+class ToolWire {
+ public:
+  static constexpr PortId kLeft = 1;
+  static constexpr PortId kRight = 2;
+
+  ToolWire(EventLoop& loop, Log& log);
+
+  // Plugs the end at this address into a port, now or as soon as it can be.
+  Result<void> open(const BackendOptions& address, PortId port);
+  // Carries frames now.
+  bool carries(PortId port) const;
+  // Nothing is plugged in and nobody tries to.
+  bool has_ended(PortId port) const;
+
+  FramePool& pool() { return pool_; }
+  Lane& lane() { return lane_; }
+
+ private:
+  class Silent final : public EventSink {
+   public:
+    void on_event(const Event&) override {}
+  };
+
+  FramePool pool_;
+  Silent events_;
+  Switch switch_;
+  Lane lane_;
+};
+
+// SIGTERM and SIGINT stop the loop, so that what was made is taken away.
+Result<void> stop_at_signals(EventLoop& loop, UniqueFd& signals, EventLoop::Watch& watch);
+
+}  // namespace lanyard
