@@ -46,6 +46,7 @@ add_executable(lanyard_tests
   switch/base/unix_socket_test.cpp
   switch/bridge/conservation_test.cpp
   switch/bridge/drop_test.cpp
+  switch/bridge/filter_test.cpp
   switch/bridge/forward_test.cpp
   switch/bridge/frame_queue_test.cpp
   switch/bridge/link_test.cpp

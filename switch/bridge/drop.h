@@ -29,6 +29,7 @@ namespace lanyard {
   REASON(same_port,        "its destination is behind the port it came from")                     \
   REASON(no_receiver,      "no other active port in its VLAN")                                    \
   REASON(link_admin_down,  "the link of the port it came from is set down")                       \
+  REASON(filtered,         "a filter (plugin/list) dropped it")                                   \
   /* outgoing: the frame was forwarded to a port that could not take it */                        \
   REASON(queue_full,       "the receiver does not read fast enough and its queue is full")        \
   REASON(exceeds_receiver, "longer than what the receiver takes")                                 \
@@ -36,7 +37,8 @@ namespace lanyard {
   REASON(link_down,        "the interface is down")                                               \
   REASON(cable_pulled,     "still queued when the link of its port was set down")                 \
   REASON(transmit_error,   "the system refused to send it")                                       \
-  REASON(unplugged,        "still queued when its receiver was unplugged")
+  REASON(unplugged,        "still queued when its receiver was unplugged")                        \
+  REASON(filtered_out,     "a filter (plugin/list) dropped it on its way out")
 // clang-format on
 
 enum class Drop : std::uint8_t {

@@ -21,7 +21,8 @@ bool is_bpdu(const Frame& frame) {
 
 }  // namespace
 
-void Switch::forward(Port& in, FrameBatch& batch) {
+// What forward() does behind the filters.
+void Switch::relay(Port& in, FrameBatch& batch) {
   in.counters.received += batch.size();
   if (!in.link_up) {
     in.counters.drops.count(Drop::link_admin_down, batch.size());
@@ -230,19 +231,46 @@ std::vector<Plug*>& Switch::flush() {
 void Switch::flush_port(Port& port) {
   if (port.pending.empty()) return;
   pending_frames_ -= port.pending.size();
+  if (!filters_.empty()) [[unlikely]]
+    filters_.egress(port, port.pending);
+  deliver(port, port.pending.view());
+  port.pending.clear();
+}
+
+void Switch::deliver(Port& port, std::span<Outgoing> frames) {
+  if (frames.empty()) return;
   for (const auto& plug : port.plugs()) {
     if (plug->closing) {
-      port.counters.offered += port.pending.size();
-      port.counters.drops.count(Drop::unplugged, port.pending.size());
+      port.counters.offered += frames.size();
+      port.counters.drops.count(Drop::unplugged, frames.size());
       continue;
     }
-    plug->send(port.pending.view(), pool_);
+    plug->send(frames, pool_);
     if (plug->has_backlog() && !plug->waiting_writable) {
       plug->waiting_writable = true;
       backlogged_.push_back(plug.get());
     }
   }
-  port.pending.clear();
+}
+
+void Switch::resume_ingress(PortId in, const Filter* held_by, FrameBatch& batch) {
+  Port* const from = port(in);
+  if (from == nullptr) return batch.clear();
+  filters_.ingress(*from, batch, held_by);
+  relay(*from, batch);
+}
+
+void Switch::resume_egress(PortId out, const Filter* held_by, EgressBatch& batch) {
+  Port* const to = port(out);
+  if (to == nullptr) return batch.clear();
+  filters_.egress(*to, batch, held_by);
+  if (to->carries()) {
+    deliver(*to, batch.view());
+  } else {
+    to->counters.offered += batch.size();
+    to->counters.drops.count(to->active() ? Drop::cable_pulled : Drop::unplugged, batch.size());
+  }
+  batch.clear();
 }
 
 }  // namespace lanyard

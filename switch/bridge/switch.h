@@ -18,6 +18,7 @@
 #include "switch/base/result.h"
 #include "switch/base/time.h"
 #include "switch/bridge/event.h"
+#include "switch/bridge/filter.h"
 #include "switch/bridge/mac_table.h"
 #include "switch/bridge/port.h"
 #include "switch/bridge/switch_state.h"
@@ -64,12 +65,21 @@ class Switch {
   std::uint32_t now_s() const { return now_s_; }
 
   // Takes all frames of the batch: each is delivered to pending output or dropped by name.
-  void forward(Port& in, FrameBatch& batch);
+  void forward(Port& in, FrameBatch& batch) {
+    if (!filters_.empty()) [[unlikely]]
+      filters_.ingress(in, batch);
+    relay(in, batch);
+  }
   // A frame of the switch's own, out of a port whatever its state, tagged if the port is in the
   // VLAN that way.
   void send_own(PortId out, VlanId vlan, std::span<const std::uint8_t> bytes);
   // Sends what ports have pending. Returns the plugs that now have a backlog nobody waits for.
   std::vector<Plug*>& flush();
+  // Frames that a filter held go on behind it, as if they had just passed; with nullptr, frames
+  // that somebody made pass all filters. The batch is empty afterwards. What a port that is gone
+  // should have had vanishes.
+  void resume_ingress(PortId in, const Filter* held_by, FrameBatch& batch);
+  void resume_egress(PortId out, const Filter* held_by, EgressBatch& batch);
   bool has_pending() const { return pending_frames_ != 0; }
   std::size_t pending_frames() const { return pending_frames_; }
 
@@ -132,6 +142,7 @@ class Switch {
   const VlanTable& vlans() const { return vlans_; }
   MacTable& macs() { return macs_; }
   const MacTable& macs() const { return macs_; }
+  FilterChain& filters() { return filters_; }
   EventSink& events() { return events_; }
   MacAddress mac() const { return mac_; }
 
@@ -140,6 +151,7 @@ class Switch {
   Result<void> restore(const SwitchState& state);  // into a switch that has no ports yet
 
  private:
+  void relay(Port& in, FrameBatch& batch);
   void prefetch_stations(PortId in, FrameBatch& batch) const;
   Drop admit(const Port& in, Frame& frame) const;
   Drop admit_tagged(const Port& in, Frame& frame) const;
@@ -149,6 +161,7 @@ class Switch {
   void forward_hub(Port& in, FrameBatch& batch);
   void emit(Port& out, bool tagged, FrameRef&& frame);
   void flush_port(Port& port);
+  void deliver(Port& port, std::span<Outgoing> frames);
 
   Port& make_port(PortId id, bool allocatable);
   void set_carrying(const Port& port, bool carrying);
@@ -166,6 +179,7 @@ class Switch {
   std::vector<std::unique_ptr<Port>> ports_;  // by number; null: does not exist
   VlanTable vlans_;
   MacTable macs_;
+  FilterChain filters_;
   std::vector<Port*> dirty_;
   std::vector<Plug*> backlogged_;
   std::vector<PortId> active_;  // ascending; what a hub floods to

@@ -51,12 +51,14 @@ const Command* CommandTable::match(std::string_view line) const {
 
 CommandTable::Outcome CommandTable::run(CommandContext& context, std::string_view line,
                                         Reply& reply) const {
-  const Command* const command = match(line);
-  if (command == nullptr) {
+  const Command* const found = match(line);
+  if (found == nullptr) {
     return {false, Error{ENOSYS, fmt::format("no command '{}'; help lists them", printable(line))}};
   }
-  Args args(line.substr(command->path.size()));
-  return {command->has_data, command->run(context, args, reply)};
+  Args args(line.substr(found->path.size()));
+  // A copy: plugin/add and plugin/del change the table while they run.
+  const Command command = *found;
+  return {command.has_data, command.run(context, args, reply)};
 }
 
 void add_all_commands(CommandTable& table) {

@@ -21,6 +21,7 @@
 namespace lanyard {
 
 class CommandTable;
+class PluginHost;
 
 // What a reply says. Short replies are appended; long ones are produced piece by piece as the
 // reader takes them, so that printing 65,536 addresses neither stalls the frames nor piles up in
@@ -100,6 +101,8 @@ struct CommandContext {
   const CommandTable& table;
   DaemonInfo& info;
   Log& log;
+  DebugHub& hub;
+  PluginHost* plugins = nullptr;         // null where none can be loaded
   Conversation* conversation = nullptr;  // null in an rc file
   int script_depth = 0;                  // how many `load`s deep
   int script_lines = 0;                  // run by all of them
@@ -109,13 +112,17 @@ struct Command {
   std::string_view path;      // "port/setvlan"
   std::string_view synopsis;  // "N VLAN"
   std::string_view help;
-  bool has_data = false;                                          // its reply has a data block
-  Result<void> (*run)(CommandContext&, Args&, Reply&) = nullptr;  // null: the title of a menu
+  bool has_data = false;  // its reply has a data block
+  // Empty: the title of a menu.
+  std::function<Result<void>(CommandContext&, Args&, Reply&)> run = nullptr;
 };
 
 class CommandTable {
  public:
   void add(const Command& command) { rows_.push_back(command); }
+  void remove(std::string_view path) {
+    std::erase_if(rows_, [&](const Command& row) { return row.path == path; });
+  }
   const std::vector<Command>& rows() const { return rows_; }
 
   // The first row whose whole path the line starts with, as VDE matches; its arguments follow.

@@ -140,10 +140,10 @@ Result<void> debug_list(CommandContext& context, Args& args, Reply& reply) {
   if (context.conversation == nullptr) return Error{EBADF, "debug works on a console only"};
   reply.line("{:<22} {:<3} {:<6} {}", "CATEGORY", "TAG", "STATUS", "HELP");
   reply.line("{:<22} {:<3} {:<6} {}", "------------", "---", "------", "----");
-  const auto categories = debug_categories();
+  const auto& categories = context.hub.categories();
   bool any = false;
   for (std::size_t i = 0; i < categories.size(); ++i) {
-    if (!categories[i].path.starts_with(args.rest())) continue;
+    if (categories[i].path.empty() || !categories[i].path.starts_with(args.rest())) continue;
     any = true;
     reply.line("{:<22} {:03o} {:<6} {}", categories[i].path, categories[i].tag,
                context.conversation->debug_categories().test(i) ? "ON" : "OFF", categories[i].help);
@@ -156,11 +156,11 @@ Result<void> debug_list(CommandContext& context, Args& args, Reply& reply) {
 Result<void> set_debug(CommandContext& context, std::string_view prefix, bool on, int unchanged) {
   if (context.conversation == nullptr) return Error{EBADF, "debug works on a console only"};
   DebugCategories& wanted = context.conversation->debug_categories();
-  const auto categories = debug_categories();
+  const auto& categories = context.hub.categories();
   bool any = false;
   bool changed = false;
   for (std::size_t i = 0; i < categories.size(); ++i) {
-    if (!categories[i].path.starts_with(prefix)) continue;
+    if (categories[i].path.empty() || !categories[i].path.starts_with(prefix)) continue;
     any = true;
     changed = changed || wanted.test(i) != on;
     wanted.set(i, on);

@@ -263,8 +263,8 @@ Console::~Console() {
 }
 
 CommandContext Console::command_context(Conversation* conversation) {
-  return {context_.bridge, context_.lane, context_.backends, context_.table,
-          context_.info,   context_.log,  conversation,      0};
+  return {context_.bridge, context_.lane, context_.backends, context_.table, context_.info,
+          context_.log,    context_.hub,  context_.plugins,  conversation};
 }
 
 Result<void> Console::listen(const std::string& path, const SocketAccess& access) {

@@ -40,6 +40,7 @@ class ConsoleSession final : public Conversation, public DebugListener {
   DebugCategories& debug_categories() override { return categories_; }
   bool end() override;
   const DebugCategories& wanted() const override { return categories_; }
+  void forget(std::size_t category) override { categories_.reset(category); }
   void notify(std::string_view line) override;
 
   bool finished() const { return finished_; }
@@ -91,6 +92,7 @@ class Console {
     DaemonInfo& info;
     DebugHub& hub;
     Log& log;
+    PluginHost* plugins = nullptr;
   };
 
   explicit Console(Context context);

@@ -10,7 +10,7 @@
 namespace lanyard {
 namespace {
 
-constexpr std::array<DebugCategory, kDebugCategories> kCategories{{
+constexpr std::array<DebugCategory, 11> kCategories{{
     {"hash/+", 011, "hash: new element"},
     {"hash/-", 012, "hash: discarded element"},
     {"fstp/status", 044, "fstp: status change"},
@@ -80,7 +80,41 @@ std::span<const DebugCategory> debug_categories() {
   return kCategories;
 }
 
+DebugHub::DebugHub(EventLoop& loop, Log& log)
+    : loop_(loop), log_(log), categories_(kCategories.begin(), kCategories.end()) {}
+
+Result<std::size_t> DebugHub::add_category(const DebugCategory& category) {
+  std::size_t number = kCategories.size();
+  while (number < categories_.size() && !categories_[number].path.empty()) ++number;
+  if (number == kDebugCategoriesMax) {
+    return Error{ENOSPC, fmt::format("there are {} debug categories already", number)};
+  }
+  if (number == categories_.size()) categories_.emplace_back();
+  categories_[number] = category;
+  return number;
+}
+
+void DebugHub::remove_category(std::size_t number) {
+  categories_[number] = {};
+  for (DebugListener* listener : listeners_) listener->forget(number);
+}
+
+bool DebugHub::is_wanted(std::size_t category) const {
+  return std::any_of(listeners_.begin(), listeners_.end(), [&](const DebugListener* listener) {
+    return listener->wanted().test(category);
+  });
+}
+
+void DebugHub::tell(std::size_t category, std::string_view text) {
+  const DebugCategory& row = categories_[category];
+  const std::string line = fmt::format("3{:03o} {} {}\n", row.tag, row.path, text);
+  for (DebugListener* listener : listeners_) {
+    if (listener->wanted().test(category)) listener->notify(line);
+  }
+}
+
 void DebugHub::on_event(const Event& event) {
+  for (EventSink* sink : sinks_) sink->on_event(event);
   if (event.kind == Event::Kind::mac_moved) return log_move(event);
   if (event.kind == Event::Kind::tree_guarded) {
     return log_.warning("port {}, VLAN {}: {}", event.port, event.vlan, event.text);
@@ -88,11 +122,7 @@ void DebugHub::on_event(const Event& event) {
   if (listeners_.empty()) return;
   const std::optional<Line> line = line_of(event);
   if (!line) return;
-  const DebugCategory& category = kCategories[line->category];
-  const std::string text = fmt::format("3{:03o} {} {}\n", category.tag, category.path, line->text);
-  for (DebugListener* listener : listeners_) {
-    if (listener->wanted().test(line->category)) listener->notify(text);
-  }
+  tell(line->category, line->text);
 }
 
 void DebugHub::log_move(const Event& event) {
@@ -122,6 +152,9 @@ void DebugHub::refresh() {
     return listener->wanted().test(category_at("hash/+")) ||
            listener->wanted().test(category_at("hash/-"));
   });
+  mac_listeners_ =
+      mac_listeners_ || std::any_of(sinks_.begin(), sinks_.end(),
+                                    [](const auto* sink) { return sink->wants_mac_events(); });
 }
 
 }  // namespace lanyard

@@ -140,6 +140,11 @@ class Batch {
     for (std::size_t i = 0; i < count_; ++i) items_[i] = T{};
     count_ = 0;
   }
+  // What lies behind the first `count` is cleared.
+  void keep_first(std::size_t count) {
+    for (std::size_t i = count; i < count_; ++i) items_[i] = T{};
+    count_ = count;
+  }
   T* begin() { return items_.data(); }
   T* end() { return items_.data() + count_; }
   T& operator[](std::size_t i) { return items_[i]; }

@@ -31,6 +31,7 @@ class BackendOptions {
   // The last value given for `key`; nullptr when there is none.
   const std::string* find(std::string_view key) const;
   std::vector<std::string> all(std::string_view key) const;
+  const std::vector<std::pair<std::string, std::string>>& values() const { return values_; }
   // An error that names the first key not among `known`.
   Result<void> check_keys(std::initializer_list<std::string_view> known) const;
 
@@ -44,7 +45,7 @@ struct Backend {
   std::string_view kind;      // "tap"
   std::string_view synopsis;  // "tap://NAME?port=N"
   std::string_view help;
-  Result<void> (*open)(const BackendOptions& options, Patchbay& patchbay);
+  std::function<Result<void>(const BackendOptions& options, Patchbay& patchbay)> open;
   // Goes on with what Service::handover() told in another process; the descriptors are ours from
   // here on, also after an error. nullptr: a part of this kind says by which URL it is opened.
   Result<void> (*adopt)(const HandoverPart& part, Patchbay& patchbay) = nullptr;
@@ -53,6 +54,10 @@ struct Backend {
 class BackendRegistry {
  public:
   void add(const Backend& backend) { rows_.push_back(backend); }
+  // A kind that a plugin brought goes with it; what it has opened is the plugin host's to close.
+  void remove(std::string_view kind) {
+    std::erase_if(rows_, [&](const Backend& row) { return row.kind == kind; });
+  }
   const Backend* find(std::string_view kind) const;
   const std::vector<Backend>& rows() const { return rows_; }
   // Finds the kind and opens it; ENOENT names the kinds there are.

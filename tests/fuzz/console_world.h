@@ -88,9 +88,7 @@ class ConsoleWorld {
   Console& console() { return console_; }
   EventLoop& loop() { return *loop_; }
   PlainLog& log() { return log_; }
-  CommandContext context() {
-    return {bridge_, lane_, backends_, table(), info_, log_, nullptr, 0, 0};
-  }
+  CommandContext context() { return {bridge_, lane_, backends_, table(), info_, log_, hub_}; }
 
  private:
   struct Station {
