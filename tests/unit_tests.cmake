@@ -49,12 +49,15 @@ add_executable(lanyard_tests
   switch/bridge/filter_test.cpp
   switch/bridge/forward_test.cpp
   switch/bridge/frame_queue_test.cpp
+  switch/bridge/guard_settings_test.cpp
+  switch/bridge/guards_test.cpp
   switch/bridge/link_test.cpp
   switch/bridge/mac_table_test.cpp
   switch/bridge/model_test.cpp
   switch/bridge/port_set_test.cpp
   switch/bridge/port_test.cpp
   switch/bridge/switch_test.cpp
+  switch/bridge/token_bucket_test.cpp
   switch/bridge/vlan_table_test.cpp
   switch/cli/command_line_test.cpp
   switch/cli/render_test.cpp

@@ -30,12 +30,29 @@ namespace lanyard {
   REASON(no_receiver,      "no other active port in its VLAN")                                    \
   REASON(link_admin_down,  "the link of the port it came from is set down")                       \
   REASON(filtered,         "a filter (plugin/list) dropped it")                                   \
+  REASON(guarded_bpdu,     "a BPDU from a port that may send none (BPDU guard)")                    \
+  REASON(mac_spoofed,      "its source is no address the port may use")                           \
+  REASON(mac_limit,        "its source is one address more than the port may have")               \
+  REASON(ip_spoofed,       "its IP source is not bound to the port")                              \
+  REASON(arp_spoofed,      "claims an address that is not bound to the port (ARP)")               \
+  REASON(nd_spoofed,       "claims an address that is not bound to the port (IPv6)")              \
+  REASON(rogue_dhcp,       "a DHCP server's message from a port that may have none")              \
+  REASON(rogue_dhcpv6,     "a DHCPv6 server's message from a port that may have none")            \
+  REASON(rogue_ra,         "a router advertisement from a port that may have no router")          \
+  REASON(unprovable,       "so fragmented or nested that a guard cannot see what it is")          \
+  REASON(rate_limit,       "more than its port may send")                                         \
+  REASON(group_limit,      "more than the port's bandwidth group may send")                       \
+  REASON(broadcast_storm,  "more broadcasts than the port may send")                              \
+  REASON(multicast_storm,  "more multicasts than the port may send")                              \
+  REASON(unknown_storm,    "more frames to unknown addresses than the port may send")             \
+  REASON(isolated,         "for ports that are isolated from the one it came from")               \
   /* outgoing: the frame was forwarded to a port that could not take it */                        \
   REASON(queue_full,       "the receiver does not read fast enough and its queue is full")        \
   REASON(exceeds_receiver, "longer than what the receiver takes")                                 \
   REASON(receiver_gone,    "the receiver has closed its socket")                                  \
   REASON(link_down,        "the interface is down")                                               \
   REASON(cable_pulled,     "still queued when the link of its port was set down")                 \
+  REASON(rate_limit_out,   "more than the port it was for may get")                               \
   REASON(transmit_error,   "the system refused to send it")                                       \
   REASON(unplugged,        "still queued when its receiver was unplugged")                        \
   REASON(filtered_out,     "a filter (plugin/list) dropped it on its way out")

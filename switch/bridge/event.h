@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "switch/bridge/drop.h"
 #include "switch/bridge/port_set.h"
 #include "switch/frame/ethernet.h"
 
@@ -23,12 +24,14 @@ struct Event {
     port_described,
     endpoint_added,
     endpoint_removed,
-    link_changed,  // an operator pulled or plugged in the cable of a port
     tree_heard,    // BPDUs come in at the port now
     tree_silent,   // no more
     tree_status,   // `text` is the port's new state in `vlan`
     tree_root,     // `text` is the new root of `vlan`, `port` the way there (0: the switch itself)
     tree_guarded,  // a guard of the spanning tree acted; `text` says what
+    link_changed,   // an operator or a guard pulled or plugged in the cable of a port
+    guard_dropped,  // `count` frames for the reason `why`, the last one from `mac`
+    guard_shut,     // the port's cable is pulled because of such a frame
   };
 
   Kind kind = Kind::mac_learned;
@@ -37,6 +40,8 @@ struct Event {
   int endpoint_id = -1;
   MacAddress mac;
   VlanId vlan = 0;
+  Drop why = Drop::none;
+  std::uint64_t count = 0;
   std::string_view text;  // a description, as the client gave it
 };
 

@@ -36,6 +36,12 @@ void Switch::relay(Port& in, FrameBatch& batch) {
       in.counters.drops.count(why);
       continue;
     }
+    if (in.guard != nullptr) {
+      if (const Drop why = guards_.check(in, *frame, now_); why != Drop::none) {
+        in.counters.drops.count(why);
+        continue;
+      }
+    }
     if (takes_bpdus_ && is_bpdu(*frame)) {
       spanning_tree_->receive(in.id(), *frame);
       in.counters.drops.count(Drop::bpdu);
@@ -43,24 +49,29 @@ void Switch::relay(Port& in, FrameBatch& batch) {
     }
     const EthernetView ethernet(frame->head());
     const VlanPlan& plan = vlans_.plan(frame->vlan);
-    learn(in.id(), plan, ethernet.source(), frame->vlan);
+    if (const Drop why = learn(in, plan, ethernet.source(), frame->vlan); why != Drop::none) {
+      in.counters.drops.count(why);
+      continue;
+    }
     const Decision decision = decide(in.id(), plan, ethernet.destination(), frame->vlan);
     switch (decision.kind) {
       case Decision::Kind::drop: in.counters.drops.count(decision.why); break;
       case Decision::Kind::one:
         ++in.counters.forwarded;
+        if (guards_.has_listeners()) show_listeners(in.id(), decision.port, plan, frame);
         emit(*ports_[decision.port], plan.tagged.has(decision.port), std::move(frame));
         break;
       case Decision::Kind::flood:
-        if (flood(in.id(), plan, frame)) {
-          ++in.counters.forwarded;
+        if (const Drop why = flood(in, plan, frame); why != Drop::none) {
+          in.counters.drops.count(why);
         } else {
-          in.counters.drops.count(Drop::no_receiver);
+          ++in.counters.forwarded;
         }
         break;
     }
   }
   batch.clear();
+  if (in.guard != nullptr) end_if_shut(in);
 }
 
 // With many stations each look-up waits for memory; over a batch the waits can overlap. Tagged
@@ -87,19 +98,40 @@ void Switch::forward_hub(Port& in, FrameBatch& batch) {
       in.counters.drops.count(frame->truncated ? Drop::too_long : Drop::malformed_offload);
       continue;
     }
-    bool delivered = false;
-    for (const PortId id : active_) {
-      if (id == in.id()) continue;
-      emit(*ports_[id], false, frame.share());
-      delivered = true;
-    }
-    if (delivered) {
-      ++in.counters.forwarded;
+    if (const Drop why = repeat(in, frame); why != Drop::none) {
+      in.counters.drops.count(why);
     } else {
-      in.counters.drops.count(Drop::no_receiver);
+      ++in.counters.forwarded;
     }
   }
   batch.clear();
+  if (in.guard != nullptr) end_if_shut(in);
+}
+
+Drop Switch::repeat(Port& in, const FrameRef& frame) {
+  if (in.guard != nullptr) {
+    if (const Drop why = guards_.check(in, *frame, now_); why != Drop::none) return why;
+    if (const Drop why = guards_.storm(in, *frame, now_); why != Drop::none) return why;
+  }
+  bool delivered = false;
+  Drop why = Drop::no_receiver;
+  for (const PortId id : active_) {
+    if (id == in.id()) continue;
+    if (guards_.isolates(in.id(), id)) {
+      why = Drop::isolated;
+      continue;
+    }
+    emit(*ports_[id], false, frame.share());
+    delivered = true;
+  }
+  return delivered ? Drop::none : why;
+}
+
+// A guard asked for its cable to be pulled.
+void Switch::end_if_shut(Port& port) {
+  if (!Guards::take_shut(port)) return;
+  // It exists, so this cannot fail.
+  if (Result<void> down = set_link(port.id(), false); !down) return;
 }
 
 // Ingress classification (IEEE 802.1Q 6.9): whole, and in which VLAN. A tag that names a VLAN is
@@ -138,11 +170,16 @@ Switch::Classification Switch::classify(const Port& in, std::optional<VlanId> ta
   return {Drop::none, native, tag == VlanId{0}};
 }
 
-void Switch::learn(PortId in, const VlanPlan& plan, MacAddress source, VlanId vlan) {
+Drop Switch::learn(Port& in, const VlanPlan& plan, MacAddress source, VlanId vlan) {
   // Group and zero addresses are no stations (IEEE 802.1D 7.8).
-  if (!plan.learning.has(in) || source.is_group() || source.is_zero()) return;
-  if (macs_.refresh(source, vlan, in, now_s_)) return;
-  report_learned(macs_.learn(source, vlan, in, now_s_), source, vlan, in);
+  const PortId id = in.id();
+  if (!plan.learning.has(id) || source.is_group() || source.is_zero()) return Drop::none;
+  if (macs_.refresh(source, vlan, id, now_s_)) return Drop::none;
+  if (in.guard != nullptr) {
+    if (const Drop why = guards_.may_learn(in, source, vlan, now_); why != Drop::none) return why;
+  }
+  report_learned(macs_.learn(source, vlan, id, now_s_), source, vlan, id);
+  return Drop::none;
 }
 
 void Switch::report_learned(const MacTable::LearnResult& learned, MacAddress mac, VlanId vlan,
@@ -181,18 +218,36 @@ Decision Switch::decide(PortId in, const VlanPlan& plan, MacAddress destination,
   if (out == kPortNone || !plan.forwarding.has(out) || !vlans_.is_active(out)) {
     return {Decision::Kind::flood, Drop::none, kPortNone};
   }
+  if (guards_.isolates(in, out)) return {Decision::Kind::drop, Drop::isolated, kPortNone};
   return {Decision::Kind::one, Drop::none, out};
 }
 
-// To every active member but the one it came from; whether there was any.
-bool Switch::flood(PortId in, const VlanPlan& plan, const FrameRef& frame) {
+// To every active member but the one it came from, and those isolated from it.
+Drop Switch::flood(Port& in, const VlanPlan& plan, const FrameRef& frame) {
+  if (in.guard != nullptr) {
+    if (const Drop why = guards_.storm(in, *frame, now_); why != Drop::none) return why;
+  }
+  const bool isolated = guards_.is_isolated(in.id());
   bool delivered = false;
+  Drop why = Drop::no_receiver;
   for (const VlanMember& member : plan.flood) {
-    if (member.port == in) continue;
+    if (member.port == in.id()) continue;
+    if (isolated && guards_.is_isolated(member.port)) {
+      why = Drop::isolated;
+      continue;
+    }
     emit(*ports_[member.port], member.tagged, frame.share());
     delivered = true;
   }
-  return delivered;
+  return delivered ? Drop::none : why;
+}
+
+// Copies for the ports that may see what is for others.
+void Switch::show_listeners(PortId in, PortId out, const VlanPlan& plan, const FrameRef& frame) {
+  guards_.for_each_listener(in, out, [&](PortId id) {
+    if (!plan.forwarding.has(id) || !vlans_.is_active(id) || guards_.isolates(in, id)) return;
+    emit(*ports_[id], plan.tagged.has(id), frame.share());
+  });
 }
 
 void Switch::emit(Port& out, bool tagged, FrameRef&& frame) {
@@ -231,6 +286,7 @@ std::vector<Plug*>& Switch::flush() {
 void Switch::flush_port(Port& port) {
   if (port.pending.empty()) return;
   pending_frames_ -= port.pending.size();
+  if (port.guard != nullptr) limit_rate(port);
   if (!filters_.empty()) [[unlikely]]
     filters_.egress(port, port.pending);
   deliver(port, port.pending.view());
@@ -271,6 +327,24 @@ void Switch::resume_egress(PortId out, const Filter* held_by, EgressBatch& batch
     to->counters.drops.count(to->active() ? Drop::cable_pulled : Drop::unplugged, batch.size());
   }
   batch.clear();
+}
+
+// Drops of what is pending what the port may not get.
+void Switch::limit_rate(Port& port) {
+  TokenBucket& bucket = port.guard->out;
+  if (!bucket.limits()) return;
+  std::size_t kept = 0;
+  for (Outgoing& out : port.pending) {
+    if (!bucket.take(out.wire_size(), now_)) continue;
+    Outgoing& to = port.pending[kept++];
+    if (&to != &out) to = std::move(out);
+  }
+  const std::size_t dropped = port.pending.size() - kept;
+  if (dropped == 0) return;
+  port.pending.keep_first(kept);
+  port.counters.offered += dropped;
+  port.counters.drops.count(Drop::rate_limit_out, dropped);
+  guards_.tell_limited(port, dropped, now_);
 }
 
 }  // namespace lanyard

@@ -20,6 +20,7 @@
 #include "switch/bridge/drop.h"
 #include "switch/bridge/endpoint.h"
 #include "switch/bridge/frame_queue.h"
+#include "switch/bridge/port_guard.h"
 #include "switch/bridge/port_set.h"
 
 namespace lanyard {
@@ -123,6 +124,8 @@ class Port {
 
   // Whose port it is while it is active.
   uid_t current_user = kNoUser;
+
+  std::unique_ptr<PortGuard> guard;  // null: none; change it with Switch::set_guard
 
   PortCounters counters;
   EgressBatch pending;  // gathered during a turn, sent by Switch::flush

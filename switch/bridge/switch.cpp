@@ -31,6 +31,7 @@ Switch::Switch(const Settings& settings, FramePool& pool, EventSink& events)
       ports_max_(settings.ports_max),
       ports_(std::size_t{settings.ports_max} + 1),
       macs_(settings.hash_secret, settings.mac_entries_max),
+      guards_(macs_, events),
       spanning_tree_(std::make_unique<SpanningTree>(*this)) {}
 
 Switch::~Switch() = default;
@@ -39,6 +40,12 @@ Port& Switch::make_port(PortId id, bool allocatable) {
   ports_[id] = std::make_unique<Port>(id);
   ports_[id]->allocatable = allocatable;
   ports_[id]->pass_tags = pass_tags_by_default;
+  if (Result<void> set = guards_.set(*ports_[id], guard_by_default); !set) {
+    // Its bandwidth group is gone; the rest of it holds.
+    GuardSettings without = guard_by_default;
+    without.bandwidth_group.clear();
+    set = guards_.set(*ports_[id], without);
+  }
   vlans_.add_port(id);
   Event event;
   event.kind = Event::Kind::port_added;
@@ -128,6 +135,7 @@ void Switch::unplug(Plug& gone) {
   if (port.active()) return;
   set_carrying(port, false);
   port.current_user = kNoUser;
+  guards_.forget_guest(port);
   discard_pending(port, Drop::unplugged);
   event.kind = Event::Kind::port_emptied;
   events_.on_event(event);
@@ -188,6 +196,7 @@ Result<void> Switch::remove_port(PortId id) {
                  fmt::format("port {} has endpoints; close them with port/epclose", id)};
   }
   std::erase(dirty_, ports_[id].get());
+  guards_.forget_port(*ports_[id]);
   ports_[id].reset();
   vlans_.remove_port(id);
   flush_macs_of(id);
@@ -223,6 +232,12 @@ Result<void> Switch::remove_from_vlan(VlanId vlan, PortId id) {
   Result<void> done = vlans_.remove_tagged(vlan, id);
   if (done) flush_macs_of(id);
   return done;
+}
+
+Result<void> Switch::set_guard(PortId id, const GuardSettings& settings) {
+  if (id > ports_max_) return bad_port(id, ports_max_);
+  if (ports_[id] == nullptr) return no_port(id);
+  return guards_.set(*ports_[id], settings);
 }
 
 void Switch::set_hub(bool hub) {
@@ -278,6 +293,9 @@ SwitchState Switch::state() const {
   state.mac_hold_s = macs_.settings().hold_s;
   state.shown_buckets = macs_.settings().shown_buckets;
   state.pass_tags_by_default = pass_tags_by_default;
+  state.guard_by_default = guard_by_default;
+  state.bandwidth_groups = guards_.groups();
+  state.bindings = guards_.bindings().all();
   for (VlanId vlan = 1; vlan <= kVlanMax; ++vlan) {
     if (vlans_.exists(vlan)) state.vlans.push_back(vlan);
   }
@@ -292,6 +310,8 @@ SwitchState Switch::state() const {
     saved.user_allowed = port.user_allowed;
     saved.group_allowed = port.group_allowed;
     saved.queue_bytes_max = port.queue_bytes_max;
+    saved.guard = Guards::of(port);
+    if (port.guard != nullptr) saved.sticky_macs = port.guard->stuck;
     if (vlans_.is_tagged(0, port.id())) saved.tagged_vlans.push_back(0);
     for (const VlanId vlan : state.vlans) {
       if (vlans_.is_tagged(vlan, port.id())) saved.tagged_vlans.push_back(vlan);
@@ -309,6 +329,11 @@ Result<void> Switch::restore(const SwitchState& state) {
   macs_.settings().hold_s = state.mac_hold_s;
   macs_.settings().shown_buckets = state.shown_buckets;
   pass_tags_by_default = state.pass_tags_by_default;
+  guard_by_default = state.guard_by_default;
+  guards_.bindings().restore(state.bindings);
+  for (const BandwidthGroup& group : state.bandwidth_groups) {
+    if (Result<void> made = guards_.set_group(group); !made) return made;
+  }
   for (const VlanId vlan : state.vlans) {
     if (Result<void> made = vlans_.create(vlan); !made) return made;
   }
@@ -323,6 +348,8 @@ Result<void> Switch::restore(const SwitchState& state) {
     port.user_allowed = saved.user_allowed;
     port.group_allowed = saved.group_allowed;
     port.queue_bytes_max = static_cast<std::size_t>(saved.queue_bytes_max);
+    if (Result<void> set = guards_.set(port, saved.guard); !set) return set;
+    if (port.guard != nullptr) port.guard->stuck = saved.sticky_macs;
     if (Result<void> native = vlans_.set_native(saved.id, saved.native_vlan); !native) {
       return native;
     }

@@ -19,6 +19,7 @@
 #include "switch/base/time.h"
 #include "switch/bridge/event.h"
 #include "switch/bridge/filter.h"
+#include "switch/bridge/guards.h"
 #include "switch/bridge/mac_table.h"
 #include "switch/bridge/port.h"
 #include "switch/bridge/switch_state.h"
@@ -61,7 +62,10 @@ class Switch {
   // ---- data side (forward.cpp) ----
 
   // The time of everything that follows, until it is told again.
-  void set_time(Time now) { now_s_ = whole_seconds(now); }
+  void set_time(Time now) {
+    now_ = now;
+    now_s_ = whole_seconds(now);
+  }
   std::uint32_t now_s() const { return now_s_; }
 
   // Takes all frames of the batch: each is delivered to pending output or dropped by name.
@@ -121,6 +125,8 @@ class Switch {
 
   Result<void> set_native_vlan(PortId port, VlanId vlan);
   Result<void> remove_from_vlan(VlanId vlan, PortId port);
+  // What the port's guest may do, from the next frame on.
+  Result<void> set_guard(PortId port, const GuardSettings& settings);
   void set_hub(bool hub);
   bool is_hub() const { return hub_; }
 
@@ -132,6 +138,7 @@ class Switch {
 
   // What ports are born with (Port::pass_tags).
   bool pass_tags_by_default = false;
+  GuardSettings guard_by_default;
 
   SpanningTree& spanning_tree() { return *spanning_tree_; }
   const SpanningTree& spanning_tree() const { return *spanning_tree_; }
@@ -143,6 +150,8 @@ class Switch {
   MacTable& macs() { return macs_; }
   const MacTable& macs() const { return macs_; }
   FilterChain& filters() { return filters_; }
+  Guards& guards() { return guards_; }
+  const Guards& guards() const { return guards_; }
   EventSink& events() { return events_; }
   MacAddress mac() const { return mac_; }
 
@@ -155,13 +164,17 @@ class Switch {
   void prefetch_stations(PortId in, FrameBatch& batch) const;
   Drop admit(const Port& in, Frame& frame) const;
   Drop admit_tagged(const Port& in, Frame& frame) const;
-  void learn(PortId in, const VlanPlan& plan, MacAddress source, VlanId vlan);
+  Drop learn(Port& in, const VlanPlan& plan, MacAddress source, VlanId vlan);
   void report_learned(const MacTable::LearnResult& learned, MacAddress mac, VlanId vlan, PortId in);
-  bool flood(PortId in, const VlanPlan& plan, const FrameRef& frame);
+  Drop flood(Port& in, const VlanPlan& plan, const FrameRef& frame);
+  void show_listeners(PortId in, PortId out, const VlanPlan& plan, const FrameRef& frame);
   void forward_hub(Port& in, FrameBatch& batch);
+  Drop repeat(Port& in, const FrameRef& frame);
   void emit(Port& out, bool tagged, FrameRef&& frame);
   void flush_port(Port& port);
   void deliver(Port& port, std::span<Outgoing> frames);
+  void limit_rate(Port& port);
+  void end_if_shut(Port& port);
 
   Port& make_port(PortId id, bool allocatable);
   void set_carrying(const Port& port, bool carrying);
@@ -175,11 +188,13 @@ class Switch {
   PortId ports_max_;
   bool hub_ = false;
   bool takes_bpdus_ = false;
+  Time now_{0};
   std::uint32_t now_s_ = 0;
   std::vector<std::unique_ptr<Port>> ports_;  // by number; null: does not exist
   VlanTable vlans_;
   MacTable macs_;
   FilterChain filters_;
+  Guards guards_;
   std::vector<Port*> dirty_;
   std::vector<Plug*> backlogged_;
   std::vector<PortId> active_;  // ascending; what a hub floods to

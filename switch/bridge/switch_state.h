@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "switch/bridge/binding_table.h"
+#include "switch/bridge/guard_settings.h"
 #include "switch/bridge/port_set.h"
 #include "switch/frame/ethernet.h"
 
@@ -25,6 +27,8 @@ struct PortConfiguration {
   uid_t user_allowed = static_cast<uid_t>(-1);
   gid_t group_allowed = static_cast<gid_t>(-1);
   std::uint64_t queue_bytes_max = 0;
+  GuardSettings guard;
+  std::vector<MacAddress> sticky_macs;  // what its guard has seen
 
   friend bool operator==(const PortConfiguration&, const PortConfiguration&) = default;
 };
@@ -37,7 +41,10 @@ struct SwitchState {
   std::uint32_t mac_hold_s = 3;
   std::uint32_t shown_buckets = 128;
   bool pass_tags_by_default = false;
-  std::vector<VlanId> vlans;  // without VLAN 0
+  GuardSettings guard_by_default;
+  std::vector<BandwidthGroup> bandwidth_groups;
+  std::vector<Binding> bindings;  // learned ones too: a guest does not ask again
+  std::vector<VlanId> vlans;      // without VLAN 0
   std::vector<PortConfiguration> ports;
 
   friend bool operator==(const SwitchState&, const SwitchState&) = default;

@@ -69,7 +69,9 @@ std::optional<Line> line_of(const Event& event) {
       return Line{category_at("fstp/root"), fmt::format("{} -> {}", tree_text(event), event.text)};
     case Kind::tree_guarded:
     case Kind::mac_moved:
-    case Kind::link_changed: break;
+    case Kind::link_changed:
+    case Kind::guard_dropped:
+    case Kind::guard_shut: break;
   }
   return std::nullopt;
 }

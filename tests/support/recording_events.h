@@ -46,6 +46,11 @@ class RecordingEvents final : public EventSink {
       case Kind::tree_root:
       case Kind::tree_guarded: return tree(event, event.text);
       case Kind::link_changed: return fmt::format("port {} link changed", event.port);
+      case Kind::guard_dropped:
+      case Kind::guard_shut:
+        return fmt::format("port {} {} {} {} from {}", event.port,
+                           event.kind == Kind::guard_shut ? "shut:" : "dropped", event.count,
+                           kDropTexts[static_cast<std::size_t>(event.why)].name, event.mac.text());
     }
     return "an event of no known kind";
   }
