@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/gateway/policy.h"
+#include "switch/base/text.h"
 #include "switch/network/config_file.h"
 
 namespace lanyard {
