@@ -24,11 +24,11 @@ struct Event {
     port_described,
     endpoint_added,
     endpoint_removed,
-    tree_heard,    // BPDUs come in at the port now
-    tree_silent,   // no more
-    tree_status,   // `text` is the port's new state in `vlan`
-    tree_root,     // `text` is the new root of `vlan`, `port` the way there (0: the switch itself)
-    tree_guarded,  // a guard of the spanning tree acted; `text` says what
+    tree_heard,     // BPDUs come in at the port now
+    tree_silent,    // no more
+    tree_status,    // `text` is the port's new state in `vlan`
+    tree_root,      // `text` is the new root of `vlan`, `port` the way there (0: the switch itself)
+    tree_guarded,   // a guard of the spanning tree acted; `text` says what
     link_changed,   // an operator or a guard pulled or plugged in the cable of a port
     guard_dropped,  // `count` frames for the reason `why`, the last one from `mac`
     guard_shut,     // the port's cable is pulled because of such a frame

@@ -71,7 +71,7 @@ inline DnsName dns_name(std::string_view text) {
   return *DnsName::parse(text);
 }
 
-inline IpAddress ip(std::string_view text) {
+inline IpAddress dns_ip(std::string_view text) {
   return *IpAddress::parse(text);
 }
 
@@ -145,10 +145,10 @@ inline NetworkConfig dns_network() {
   web.name = "web";
   web.address = Ipv4Address::parse("10.0.2.50");
   config.hosts.push_back(web);
-  config.dns.records = {{"printer", ip("10.0.2.77")},
-                        {"only6", ip("fd00::66")},
-                        {"db.example.org", ip("192.0.2.9")},
-                        {"a.deep.lan", ip("10.0.2.78")}};
+  config.dns.records = {{"printer", dns_ip("10.0.2.77")},
+                        {"only6", dns_ip("fd00::66")},
+                        {"db.example.org", dns_ip("192.0.2.9")},
+                        {"a.deep.lan", dns_ip("10.0.2.78")}};
   return config;
 }
 

@@ -13,6 +13,7 @@ namespace lanyard {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::dns_ip;
 using testing::dns_network;
 using testing::dns_query;
 using testing::dns_response;
@@ -20,7 +21,6 @@ using testing::dns_sentence;
 using testing::DnsBytes;
 using ::testing::ElementsAre;
 using testing::FakeGuestDirectory;
-using testing::ip;
 using ::testing::IsEmpty;
 
 // A forwarder, its guests and its resolvers, with time moved by hand.
@@ -71,7 +71,8 @@ class DnsForwarderTest : public ::testing::Test, public DnsOutlet {
   }
   std::vector<std::string> replied() { return std::exchange(replies, {}); }
   void answer(std::size_t index, std::string_view address) {
-    forwarder.on_reply(sent[index].attempt, dns_response(sent[index].query, {ip(address)}), now);
+    forwarder.on_reply(sent[index].attempt, dns_response(sent[index].query, {dns_ip(address)}),
+                       now);
   }
   void refuse(std::size_t index, DnsRcode rcode) {
     forwarder.on_reply(sent[index].attempt, dns_response(sent[index].query, {}, rcode), now);
@@ -272,16 +273,17 @@ TEST_F(DnsForwarderTest, WhatWasNotAskedIsNotBelieved) {
   two_resolvers();
   ask(1, "www.example.org");
   const DnsBytes& query = sent[0].query;
-  const DnsBytes good = dns_response(query, {ip("203.0.113.5")});
+  const DnsBytes good = dns_response(query, {dns_ip("203.0.113.5")});
   DnsBytes other_id = good;
   other_id[1] ^= 1;
   DnsBytes no_response = good;
   no_response[2] &= 0x7f;
   DnsBytes other_opcode = good;
   other_opcode[2] |= 0x20;
-  const DnsBytes other_name = dns_response(dns_query(0x4000, "www.example.com"), {ip("6.6.6.6")});
+  const DnsBytes other_name =
+      dns_response(dns_query(0x4000, "www.example.com"), {dns_ip("6.6.6.6")});
   const DnsBytes other_type =
-      dns_response(dns_query(0x4000, "www.example.org", DnsType::aaaa), {ip("6.6.6.6")});
+      dns_response(dns_query(0x4000, "www.example.org", DnsType::aaaa), {dns_ip("6.6.6.6")});
   DnsBytes no_question{good.begin(), good.begin() + 12};
   no_question[5] = no_question[7] = 0;
   const DnsBytes cut(good.begin(), good.begin() + 20);
@@ -355,7 +357,7 @@ TEST_F(DnsForwarderTest, WhatCannotBeAnsweredIsRefusedOrIgnored) {
 
 TEST_F(DnsForwarderTest, SizesByUdpAreBoundedOnBothSides) {
   two_resolvers();
-  std::vector<IpAddress> many(100, ip("203.0.113.5"));
+  std::vector<IpAddress> many(100, dns_ip("203.0.113.5"));
   struct {
     std::optional<std::uint16_t> edns;
     std::uint16_t offered;
@@ -369,7 +371,7 @@ TEST_F(DnsForwarderTest, SizesByUdpAreBoundedOnBothSides) {
     ask(9, "www.example.org", c.edns);
     const auto query = parse_dns_message(sent.back().query);
     EXPECT_EQ(query->edns ? query->edns->udp_size : 0, c.offered);
-    many.resize(c.records, ip("203.0.113.5"));
+    many.resize(c.records, dns_ip("203.0.113.5"));
     forwarder.on_reply(sent.back().attempt, dns_response(sent.back().query, many), now);
     EXPECT_THAT(replied()[0], ::testing::StartsWith(c.reply)) << c.records;
     EXPECT_EQ(parse_dns_message(last_reply)->answers.empty(), c.reply[0] == 'T');
@@ -384,7 +386,7 @@ TEST_F(DnsForwarderTest, WhoComesByTcpIsServedByTcp) {
   forwarder.on_failure(sent[0].attempt, "Connection refused", now);
   EXPECT_THAT(asked(), ElementsAre("192.0.2.2 tcp"));
   EXPECT_TRUE(forwarder.status().resolvers[0].answers) << "without TCP it is still a resolver";
-  const std::vector<IpAddress> many(1000, ip("203.0.113.5"));
+  const std::vector<IpAddress> many(1000, dns_ip("203.0.113.5"));
   forwarder.on_reply(sent[1].attempt, dns_response(sent[1].query, many), now);
   EXPECT_EQ(parse_dns_message(last_reply)->answers.size(), 1000U);
   EXPECT_EQ(last_asker.connection, 7U);

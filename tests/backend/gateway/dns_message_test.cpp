@@ -11,11 +11,11 @@
 namespace lanyard {
 namespace {
 
+using testing::dns_ip;
 using testing::dns_name;
 using testing::dns_query;
 using testing::dns_sentence;
 using testing::DnsBytes;
-using testing::ip;
 
 // A header with one question and then `rest`.
 DnsBytes with_question(const DnsBytes& rest, std::uint8_t questions = 1) {
@@ -116,8 +116,8 @@ TEST(DnsMessage, WhatIsWrittenIsReadAgain) {
   header.rcode = DnsRcode::name_error;
   DnsWriter writer(header);
   writer.question({dns_name("a.lan"), DnsType::a, kDnsClassIn});
-  writer.address(DnsWriter::Section::answer, dns_name("a.lan"), 30, ip("10.0.2.15"));
-  writer.address(DnsWriter::Section::answer, dns_name("A.LAN"), 30, ip("fd00::1"));
+  writer.address(DnsWriter::Section::answer, dns_name("a.lan"), 30, dns_ip("10.0.2.15"));
+  writer.address(DnsWriter::Section::answer, dns_name("A.LAN"), 30, dns_ip("fd00::1"));
   writer.name(DnsWriter::Section::answer, dns_name("b.lan"), DnsType::cname, 30, dns_name("a.lan"));
   writer.soa(dns_name("lan"), dns_name("lan"), 10);
   writer.edns(1232, true);
@@ -127,8 +127,8 @@ TEST(DnsMessage, WhatIsWrittenIsReadAgain) {
   EXPECT_EQ(message->header.id, 0xbeef);
   EXPECT_EQ(message->header.rcode, DnsRcode::name_error);
   ASSERT_EQ(message->answers.size(), 3U);
-  EXPECT_EQ(message->answers[0].address(), ip("10.0.2.15"));
-  EXPECT_EQ(message->answers[1].address(), ip("fd00::1"));
+  EXPECT_EQ(message->answers[0].address(), dns_ip("10.0.2.15"));
+  EXPECT_EQ(message->answers[1].address(), dns_ip("fd00::1"));
   EXPECT_EQ(message->answers[1].data_offset, 12U + 11U + 16U + 12U);  // its name is a pointer
   DnsReader cname(bytes, message->answers[2].data_offset);
   EXPECT_EQ(cname.name(), dns_name("a.lan"));

@@ -22,13 +22,13 @@ namespace lanyard {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::dns_ip;
 using testing::dns_network;
 using testing::dns_query;
 using testing::dns_response;
 using testing::dns_sentence;
 using testing::DnsBytes;
 using ::testing::ElementsAre;
-using testing::ip;
 
 sockaddr_in loopback(std::uint16_t port) {
   sockaddr_in address{};
@@ -133,8 +133,8 @@ class DnsServiceTest : public ::testing::Test {
     const DnsBytes query = dns_query(id, name, DnsType::a, edns);
     GuestDatagram datagram;
     datagram.guest = MacAddress::from_number(0x525400000001);
-    datagram.source = ip("10.0.2.15");
-    datagram.destination = ip("10.0.2.3");
+    datagram.source = dns_ip("10.0.2.15");
+    datagram.destination = dns_ip("10.0.2.3");
     datagram.source_port = 40000;
     datagram.destination_port = 53;
     datagram.payload = query;
@@ -202,13 +202,13 @@ class DnsServiceTest : public ::testing::Test {
 };
 
 TEST_F(DnsServiceTest, AnswersFromTheAddressThatWasAsked) {
-  LoopbackResolver resolver(*loop, {ip("203.0.113.5")});
+  LoopbackResolver resolver(*loop, {dns_ip("203.0.113.5")});
   start(with_upstream({resolver.text()}));
   ask(0x1234, "www.example.org");
   EXPECT_EQ(next_reply(), "NOERROR 203.0.113.5");
-  EXPECT_EQ(last.header.source, ip("10.0.2.3"));
+  EXPECT_EQ(last.header.source, dns_ip("10.0.2.3"));
   EXPECT_EQ(last.header.source_port, 53);
-  EXPECT_EQ(last.header.destination, ip("10.0.2.15"));
+  EXPECT_EQ(last.header.destination, dns_ip("10.0.2.15"));
   EXPECT_EQ(last.header.destination_port, 40000);
   EXPECT_EQ(last.header.guest.number(), 0x525400000001U);
   ask(2, "web.lan");
@@ -217,7 +217,7 @@ TEST_F(DnsServiceTest, AnswersFromTheAddressThatWasAsked) {
 }
 
 TEST_F(DnsServiceTest, AClosedPortIsKnownAtOnceAndTheNextResolverAsked) {
-  LoopbackResolver resolver(*loop, {ip("203.0.113.5")});
+  LoopbackResolver resolver(*loop, {dns_ip("203.0.113.5")});
   UniqueFd unused(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const std::uint16_t port = bind_loopback(unused.get(), 0);
   unused.reset();
@@ -230,7 +230,7 @@ TEST_F(DnsServiceTest, AClosedPortIsKnownAtOnceAndTheNextResolverAsked) {
 }
 
 TEST_F(DnsServiceTest, ASilentResolverIsPassedOver) {
-  LoopbackResolver resolver(*loop, {ip("203.0.113.5")});
+  LoopbackResolver resolver(*loop, {dns_ip("203.0.113.5")});
   UniqueFd silent(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const std::uint16_t port = bind_loopback(silent.get(), 0);
   start(with_upstream({"127.0.0.1#" + std::to_string(port), resolver.text()}));
@@ -242,7 +242,7 @@ TEST_F(DnsServiceTest, ASilentResolverIsPassedOver) {
 }
 
 TEST_F(DnsServiceTest, LargeAnswersComeByTcp) {
-  LoopbackResolver resolver(*loop, std::vector<IpAddress>(1000, ip("203.0.113.5")));
+  LoopbackResolver resolver(*loop, std::vector<IpAddress>(1000, dns_ip("203.0.113.5")));
   start(with_upstream({resolver.text()}));
   ask(1, "www.example.org", 4096);
   EXPECT_THAT(next_reply(), ::testing::StartsWith("not a message")) << "cut where it was cut";
@@ -257,7 +257,7 @@ TEST_F(DnsServiceTest, LargeAnswersComeByTcp) {
 }
 
 TEST_F(DnsServiceTest, ManyQueriesShareAConnection) {
-  LoopbackResolver resolver(*loop, {ip("203.0.113.5")});
+  LoopbackResolver resolver(*loop, {dns_ip("203.0.113.5")});
   start(with_upstream({resolver.text()}));
   const UniqueFd client = connect_tcp();
   DnsBytes all;
@@ -304,7 +304,7 @@ TEST_F(DnsServiceTest, IdleConnectionsMakeRoom) {
 }
 
 TEST_F(DnsServiceTest, FollowsResolvConf) {
-  LoopbackResolver resolver(*loop, {ip("203.0.113.5")});
+  LoopbackResolver resolver(*loop, {dns_ip("203.0.113.5")});
   const testing::TemporaryDirectory files;
   NetworkConfig config = dns_network();
   config.dns.resolv_conf = files / "resolv.conf";

@@ -9,13 +9,13 @@
 namespace lanyard {
 namespace {
 
+using testing::dns_ip;
 using testing::dns_name;
 using testing::dns_network;
 using testing::dns_query;
 using testing::dns_sentence;
 using testing::DnsBytes;
 using testing::FakeGuestDirectory;
-using testing::ip;
 
 constexpr const char* kOutside = "outside";
 
@@ -31,11 +31,11 @@ std::string ask(const DnsZone& zone, std::string_view name, DnsType type) {
 
 FakeGuestDirectory guests() {
   FakeGuestDirectory directory;
-  directory.guests = {{"vm1", {ip("10.0.2.15"), ip("fd00::15")}},
-                      {"web", {ip("10.0.2.99")}},
-                      {"gateway", {ip("10.0.2.98")}},
-                      {"wpad", {ip("10.0.2.97")}},
-                      {"localhost", {ip("10.0.2.96")}}};
+  directory.guests = {{"vm1", {dns_ip("10.0.2.15"), dns_ip("fd00::15")}},
+                      {"web", {dns_ip("10.0.2.99")}},
+                      {"gateway", {dns_ip("10.0.2.98")}},
+                      {"wpad", {dns_ip("10.0.2.97")}},
+                      {"localhost", {dns_ip("10.0.2.96")}}};
   return directory;
 }
 

@@ -68,7 +68,7 @@ TEST(ListPages, WhatNobodyFetchesIsForgotten) {
   }
   EXPECT_EQ(pages.open(), ListPages::kOpenMax);
   EXPECT_FALSE(pages.page({{"limit", 2}, {"next", first["next"]}}, "a", list, seconds(2)).ok());
-  EXPECT_TRUE(pages.page({}, "a", list, seconds(32)).ok());
+  EXPECT_TRUE(pages.page(Json::object(), "a", list, seconds(32)).ok());
   EXPECT_EQ(pages.open(), 0U);
 }
 
