@@ -91,12 +91,13 @@ void VlanTable::remove_port(PortId port) {
   if (port < natives_.size()) natives_[port] = 0;
   for (std::size_t id = 0; id < vlans_.size(); ++id) {
     Vlan* const vlan = vlans_[id].get();
-    if (vlan == nullptr || !is_member(static_cast<VlanId>(id), port)) continue;
+    if (vlan == nullptr) continue;
+    const bool member = is_member(static_cast<VlanId>(id), port);
     vlan->untagged.remove(port);
     vlan->plan.tagged.remove(port);
     vlan->discarding.remove(port);
     vlan->only_learning.remove(port);
-    changed(static_cast<VlanId>(id));
+    if (member) changed(static_cast<VlanId>(id));
   }
 }
 
