@@ -137,7 +137,10 @@ class KeptCable final : public Service {
   // Says so once, and again when the reason is another one.
   void on_failed(const Error& why) {
     if (!settings_.reconnects) {
-      patchbay_.log().notice("port {}: {}: {}", *settings_.port, printable(name()), why.text);
+      // The end of what has been there is no fault.
+      const LogLevel level = plugged_since_.count() == 0 ? LogLevel::warning : LogLevel::notice;
+      patchbay_.log().write(
+          level, fmt::format("port {}: {}: {}", *settings_.port, printable(name()), why.text));
       return finish(why);
     }
     if (why.text != failure_) {

@@ -51,17 +51,24 @@ ConsoleReply read_reply(std::string text) {
 
 }  // namespace
 
-// The prompt is the last thing that comes: a word and "$ " after the end of a line.
-std::optional<ConsoleReply> ConsoleReader::next() {
-  if (!buffer_.ends_with(kPromptEnd)) return std::nullopt;
+// The first one is the last thing that a switch says for now: a word and "$ ".
+bool ConsoleReader::learn_prompt() {
   const std::size_t line = buffer_.rfind('\n');
-  if (line == std::string::npos) return std::nullopt;
+  if (!buffer_.ends_with(kPromptEnd) || line == std::string::npos) return false;
   const std::string_view word =
       std::string_view(buffer_).substr(line + 1, buffer_.size() - line - 1 - kPromptEnd.size());
-  if (word.empty() || word.find(' ') != std::string_view::npos) return std::nullopt;
-  std::string text = buffer_.substr(0, line);
-  buffer_.clear();
-  return read_reply(std::move(text));
+  if (word.empty() || word.find(' ') != std::string_view::npos) return false;
+  prompt_ = buffer_.substr(line);
+  return true;
+}
+
+std::optional<ConsoleReply> ConsoleReader::next() {
+  if (prompt_.empty() && !learn_prompt()) return std::nullopt;
+  const std::size_t prompt = buffer_.find(prompt_);
+  if (prompt == std::string::npos) return std::nullopt;
+  ConsoleReply reply = read_reply(buffer_.substr(0, prompt));
+  buffer_.erase(0, prompt + prompt_.size());
+  return reply;
 }
 
 std::string ConsoleReader::take_lines() {

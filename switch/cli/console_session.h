@@ -4,7 +4,8 @@
 // that nobody asked for.
 //
 // What makes it hard: nothing says how long a reply is. It ends with the prompt, which is a line
-// that has not ended, and any read may stop in the middle of it. Pure.
+// that has not ended, and any read may stop in the middle of it, or go on behind it with the next
+// line that nobody asked for. The first prompt says what it looks like. Pure.
 #pragma once
 
 #include <optional>
@@ -35,7 +36,10 @@ class ConsoleReader {
   std::string take_rest() { return std::exchange(buffer_, {}); }
 
  private:
+  bool learn_prompt();
+
   std::string buffer_;
+  std::string prompt_;  // with the end of line before it; empty until the first
 };
 
 // The commands in the reply to `help`.

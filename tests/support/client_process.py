@@ -96,7 +96,7 @@ def plugged(switch: Switch) -> dict[int, list[str]]:
         for line in console.check("port/print"):
             if match := re.match(r"Port (\d+) ", line):
                 port = int(match[1])
-            elif match := re.match(r"  -- endpoint ID \d{4} module (\S+(?: prog)?) *: (.*)", line):
+            elif match := re.match(r"  -- endpoint ID \d{4,} module (\S+(?: prog)?) *: (.*)", line):
                 found.setdefault(port, []).append(match[2])
         return found
 

@@ -10,39 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from cables import ALICE, BOB, assert_joined, crosses
 from client_process import ClientProcess, need_original, need_programs, wait_plugged
-from frames import broadcast, frame, mac
+from frames import broadcast, frame
 from port_table import drops, ports
 from switch_process import ORIGINAL, Switch
-from vde_client import VdeClient
 from waiting import wait_until
 
 pytestmark = pytest.mark.ours
-
-ALICE, BOB = mac(0xA), mac(0xB)
-
-
-def crosses(sender: VdeClient, receiver: VdeClient, source: bytes) -> bool:
-    """A broadcast is repeated until it is heard."""
-    receiver.drain(0.01)
-    sender.send(broadcast(source, b"hello"))
-    return receiver.recv(0.1) is not None
-
-
-def assert_joined(left: Switch, right: Switch) -> None:
-    with left.client() as alice, right.client() as bob:
-        wait_until("a frame crosses", lambda: crosses(alice, bob, ALICE), timeout=20)
-        bob.send(broadcast(BOB, b"hello"))
-        assert alice.recv() is not None
-        bob.drain(0.1)
-        for size in (60, 590, 1513, 1514, 1518):
-            there = frame(BOB, ALICE, os.urandom(size - 14), size=size)
-            back = frame(ALICE, BOB, os.urandom(size - 14), size=size)
-            alice.send(there)
-            assert bob.recv() == there, f"{size} bytes there"
-            bob.send(back)
-            assert alice.recv() == back, f"{size} bytes back"
-
 
 @pytest.fixture
 def far(start_switch: Callable[..., Switch]) -> Switch:
@@ -95,9 +70,9 @@ def test_it_comes_back_after_the_far_switch_was_killed(
     before = ours.descriptors()
     first.stop(signal.SIGKILL)
     ours.wait_log("the other end is gone")
+    # Empty, and kept: the next free port is another one.
     with ours.console() as console:
         wait_until("the port is empty", lambda: 3 not in ports(console))
-    # The next free port is not the one of the cable.
     again = start_switch(program=ORIGINAL, directory=directory)
     ours.wait_log("port 3: plugged into", timeout=20)
     assert_joined(ours, again)

@@ -84,6 +84,17 @@ TEST(ConsoleReader, TellsErrorsAndLinesNobodyAskedFor) {
   EXPECT_FALSE(found[0].ok());
 }
 
+TEST(ConsoleReader, KnowsThePromptWhenLinesFollowIt) {
+  ConsoleReader reader;
+  reader.add("VDE switch\n\nvde$ ");
+  ASSERT_TRUE(reader.next().has_value());
+  reader.add("1000 Success\n\nvde$ 3022 port/- 01\n");
+  const auto reply = reader.next();
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_EQ(reply->status, "1000 Success");
+  EXPECT_EQ(reader.take_lines(), "3022 port/- 01\n");
+}
+
 TEST(ConsoleReader, GivesLinesBetweenReplies) {
   ConsoleReader reader;
   reader.add("3021 port/+ 04\n3031 po");
