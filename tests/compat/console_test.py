@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import re
 import struct
 import sys
 import termios
@@ -22,7 +23,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from console import PROMPT, Console  # noqa: E402
-from intended_differences import ADDED_COMMANDS, DIFFERENCES, Difference, expected  # noqa: E402
+from intended_differences import (  # noqa: E402
+    ADDED_COMMANDS,
+    DIFFERENCES,
+    OPTION_DIFFERENCES,
+    Difference,
+    expected,
+)
 from player import Exchange, play, read_transcript, write_transcript  # noqa: E402
 from scenarios import SCENARIOS, Scenario  # noqa: E402
 from switch_process import ORIGINAL, Switch, original_installed, switch_program  # noqa: E402
@@ -109,6 +116,15 @@ def test_every_intended_difference_changes_something(difference: Difference) -> 
         and difference.change(exchange.reply) != exchange.reply
     ]
     assert changed
+
+
+def test_the_manual_lists_the_differences_and_no_others() -> None:
+    page = (HERE.parents[1] / "man/vde-compat.7").read_text()
+    listed = page.partition(".Sh DIFFERENCES")[2].partition(".El")[0].split(".It\n")[1:]
+    shown = {re.sub(r" \(.*\)$", "", item.strip()) for item in listed}
+    passing = "the menus fstp/ and plugin/ are not there yet"
+    reasons = {one.reason.replace("`", "") for one in (*DIFFERENCES, *OPTION_DIFFERENCES)}
+    assert {" ".join(item.split()) for item in shown} == reasons - {passing}
 
 
 def test_every_command_of_the_original_is_played() -> None:

@@ -96,6 +96,21 @@ DIFFERENCES = (
 )
 
 
+@dataclass(frozen=True)
+class OptionDifference:
+    reason: str
+    lines: tuple[str, ...]  # command lines that show it
+
+
+OPTION_DIFFERENCES = (
+    OptionDifference("a mode that is not octal is passed over, all of it", ("-m 0x1ff",)),
+    OptionDifference(
+        "what is wrong with a command line is said on standard error, not with the help on standard output",
+        ("--macaddr nonsense", "--macaddr 00:ff:01:02:03", "word", "-x word"),
+    ),
+)
+
+
 def expected(scenario: str, step: str, reply: str) -> str:
     """What ours must answer where the original answers `reply`."""
     for difference in DIFFERENCES:
