@@ -39,6 +39,15 @@ class KeptCable final : public Service {
     return {};
   }
 
+  std::optional<HandoverPart> handover(HandoverReason) const override {
+    if (finished_ || settings_.url.empty()) return std::nullopt;
+    HandoverPart part;
+    part.kind = settings_.url.substr(0, settings_.url.find(':'));
+    part.set("url",
+             fmt::format("{}?port={}{}", settings_.url, *settings_.port, settings_.url_options));
+    return part;
+  }
+
  private:
   const std::string& name() const { return settings_.name; }
   PlugRequest request() const {
@@ -153,6 +162,7 @@ class KeptCable final : public Service {
   }
 
   void finish(const Error& why) {
+    finished_ = true;
     release_port();
     retry_.reset();
     if (settings_.ended) settings_.ended(why);
@@ -169,6 +179,7 @@ class KeptCable final : public Service {
   bool holds_ = false;
   bool was_held_ = false;
   bool failing_ = false;
+  bool finished_ = false;
   std::string failure_;
   Time gone_since_{0};
   Time plugged_since_{0};

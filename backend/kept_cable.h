@@ -41,6 +41,10 @@ struct KeptCableSettings {
   std::string_view module;  // "plug": the kind, as the console names it
   std::optional<PortId> port;
   bool reconnects = true;
+  // How a successor process opens it again: KIND://TARGET, and options as "&key=value" each; not
+  // for a cable whose URL says it twice (a file that plays), whose url is empty.
+  std::string url;
+  std::string url_options;
   // Begins to make the cable. `done` is called once, at once or from the loop, and may destroy
   // nothing. Null when it is over already.
   std::function<std::unique_ptr<CableAttempt>(Done done)> begin;

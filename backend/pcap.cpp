@@ -149,6 +149,7 @@ Result<void> open_pcap(const BackendOptions& options, Patchbay& patchbay) {
   settings.name = name;
   settings.module = "pcap";
   settings.port = port.value();
+  settings.url = "pcap://" + name;
   const auto batches = std::make_shared<DatagramBatches>(patchbay.pool());
   settings.begin = [name, batches, &pool = patchbay.pool()](const KeptCableSettings::Done& done) {
     done(make(name, pool, batches));

@@ -49,6 +49,9 @@ Result<void> open_plug(const PlugSettings& settings, Patchbay& patchbay,
   cable.module = "plug";
   cable.port = settings.port;
   cable.reconnects = settings.reconnects;
+  cable.url = "plug://" + settings.target.text;
+  cable.url_options = fmt::format("&frame_max={}&version={}&reconnect={}", settings.frame_max,
+                                  settings.version, settings.reconnects ? "on" : "off");
   cable.ended = std::move(ended);
   const auto batches = std::make_shared<DatagramBatches>(patchbay.pool());
   cable.begin = [settings, batches, &loop = patchbay.loop()](const KeptCableSettings::Done& done) {

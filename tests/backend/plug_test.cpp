@@ -248,6 +248,34 @@ TEST_F(PlugBackendTest, IsUnpluggedForGoodByAnOperator) {
   EXPECT_FALSE(bridge.port(1)->reserved);
 }
 
+TEST_F(PlugBackendTest, ASuccessorOpensItAgain) {
+  struct Keeping final : Patchbay {
+    explicit Keeping(Lane& to) : lane(to) {}
+    Result<PortId> reserve(const PlugRequest& request) override { return lane.reserve(request); }
+    Result<Plug*> plug(PortId port, std::unique_ptr<Endpoint> endpoint, Plug::Traits traits,
+                       Unplugged unplugged) override {
+      return lane.plug(port, std::move(endpoint), std::move(traits), std::move(unplugged));
+    }
+    void unplug(Plug& plug) override { lane.unplug(plug); }
+    void wake(Plug& plug) override { lane.wake(plug); }
+    void keep(std::unique_ptr<Service> given) override { service = std::move(given); }
+    bool hold(PortId port, bool held) override { return lane.hold(port, held); }
+    EventLoop& loop() override { return lane.loop(); }
+    FramePool& pool() override { return lane.pool(); }
+    Log& log() override { return lane.log(); }
+    Lane& lane;
+    std::unique_ptr<Service> service;
+  };
+  Keeping patchbay(lane);
+  const BackendOptions options = BackendOptions::parse(url("[5]?port=7&frame_max=9000")).take();
+  ASSERT_TRUE(registry_.open(options, patchbay).ok());
+  const auto part = patchbay.service->handover(HandoverReason::commit);
+  ASSERT_TRUE(part.has_value());
+  EXPECT_EQ(part->kind, "plug");
+  EXPECT_EQ(part->text("url"), url("[5]?port=7&frame_max=9000&version=3&reconnect=on"));
+  EXPECT_TRUE(BackendOptions::parse(part->text("url")).ok());
+}
+
 TEST_F(PlugBackendTest, WithoutReconnectItEndsAndSaysSo) {
   std::string why;
   const PlugSettings settings =
