@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -73,7 +74,11 @@ def test_plug_ends_with_its_input_and_with_the_switch(switch: Switch) -> None:
         plug.stdin.close()
         assert plug.wait_exit() == 0
     with ClientProcess(LANYARD, "plug", switch.ctl_dir) as plug:
-        wait_plugged(switch, "lanyard:")
+        with switch.client() as bob:
+            # The switch has it in its table a moment before the cable is ready.
+            data = broadcast(ALICE, b"hello")
+            plug.stdin.write(struct.pack("!H", len(data)) + data)
+            assert bob.recv() == data
         switch.stop()
         assert plug.wait_exit() == 0
 
