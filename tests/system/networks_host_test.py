@@ -13,6 +13,7 @@ import pytest
 from netns import NetNamespace
 from networks_daemon import NetworksDaemon
 from switch_process import short_directory
+from waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.ours]
 
@@ -105,3 +106,20 @@ def test_after_a_crash_the_same_network_comes_up_and_ends_clean(
         assert forward == "1\n"
         assert rules.count('comment "lanyard lab"') == 2
     assert condition(host) == before
+
+
+def test_a_forward_chain_that_begins_to_drop_is_passed(host: NetNamespace, state: Path) -> None:
+    """Docker, started later; and somebody who throws our rules out."""
+    host.run("nft", "flush ruleset")
+    with daemon_in(host, state, ROUTED):
+        assert 'comment "lanyard lab"' not in host.run("nft", "list ruleset").stdout
+
+        def rules() -> int:
+            listed = host.run("nft", "list chain ip filter DOCKER-USER", check=False).stdout
+            return listed.count('comment "lanyard lab"')
+
+        host.run("nft", DROPPING)
+        wait_until("the rules are put in", lambda: rules() == 2, timeout=20)
+        host.run("nft", "flush chain ip filter DOCKER-USER")
+        wait_until("they are put in again", lambda: rules() == 2, timeout=20)
+    assert rules() == 0
