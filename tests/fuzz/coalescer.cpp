@@ -3,6 +3,7 @@
 // Segments in any order, with any flags, joined and not: both must mean the same to a receiver.
 #include "backend/gateway/coalescer.h"
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -14,8 +15,13 @@ namespace {
 
 using Frame = std::vector<std::uint8_t>;
 
+constexpr std::uint32_t kFirstSequence = 0xfffff000;  // so that numbers wrap
+// Segments may begin a little before what is next, each time.
+constexpr std::uint32_t kBefore = 8192;
+
 struct Stream {
-  std::map<std::uint32_t, std::uint8_t> bytes;
+  // By their place behind kFirstSequence - kBefore, plus one; 0: none.
+  std::vector<std::uint16_t> bytes;
   std::uint32_t acknowledgement = 0;
   std::uint16_t window = 0;
   unsigned special = 0;
@@ -33,8 +39,13 @@ class Receiver final : public Coalescer::Sink {
     require(load_u32(transport, 4) == packet.sequence, "the sequence number is the header's");
     Stream& stream = streams[packet.key.guest_port];
     const auto payload = packet.payload();
+    const std::size_t at = packet.sequence - kFirstSequence + kBefore;
+    require(at < (std::size_t{1} << 26), "the sequence number is one that was sent");
+    if (!payload.empty()) {
+      stream.bytes.resize(std::max(stream.bytes.size(), at + payload.size()));
+    }
     for (std::size_t i = 0; i < payload.size(); ++i) {
-      stream.bytes[packet.sequence + static_cast<std::uint32_t>(i)] = payload[i];
+      stream.bytes[at + i] = static_cast<std::uint16_t>(payload[i] + 1);
     }
     if ((packet.flags & ~(kTcpAck | kTcpPsh)) != 0) ++stream.special;
     stream.acknowledgement = packet.acknowledgement;
@@ -50,7 +61,7 @@ Frame segment(Input& input, std::map<std::uint16_t, std::uint32_t>& next) {
   const auto port = static_cast<std::uint16_t>(1 + input.below(3));
   const std::uint8_t what = input.byte();
   const std::size_t size = kSizes[what & 7];
-  std::uint32_t sequence = next.try_emplace(port, 0xfffff000).first->second;
+  std::uint32_t sequence = next.try_emplace(port, kFirstSequence).first->second;
   if ((what & 0xc0) == 0xc0) sequence += static_cast<std::int8_t>(input.byte());
   Frame frame(kIpOffset + kIpv4HeaderSize + kTcpHeaderSize + size);
   frame[12] = 8;
