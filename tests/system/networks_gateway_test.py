@@ -131,8 +131,12 @@ def test_killed_again_and_again_under_load() -> None:
 def test_guests_have_names_in_the_table_of_addresses() -> None:
     with NetworksDaemon(NAT) as daemon, VdeClient(daemon.socket("nat")) as guest:
         guest.send(b"\xff" * 6 + bytes.fromhex("525400000001") + b"\x88\xb6" + b"x" * 46)
-        rows = wait_until("it is learned", lambda: daemon.rpc("fdb.list")["entries"])
-        assert rows[0]["name"] == "alpha"
+
+        def names() -> list[str]:
+            return [row["name"] for row in daemon.rpc("fdb.list")["entries"]]
+
+        # The daemon asks the gateway for leases once it serves.
+        wait_until("it is learned, and its name", lambda: names() == ["alpha"])
         assert daemon.rpc("lease.address", network="nat", guest="beta")["address"] == "10.0.2.16"
         with pytest.raises(RpcFailed, match="no guest 'gamma'"):
             daemon.rpc("lease.address", network="nat", guest="gamma")
