@@ -38,12 +38,19 @@ sockaddr_in loopback(std::uint16_t port) {
   return address;
 }
 
-std::uint16_t bind_loopback(int fd, std::uint16_t port) {
+// The port it is bound to; 0: that port is somebody's.
+std::uint16_t try_bind_loopback(int fd, std::uint16_t port) {
   sockaddr_in address = loopback(port);
   socklen_t size = sizeof address;
-  EXPECT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), size), 0);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), size) != 0) return 0;
   EXPECT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
   return ntohs(address.sin_port);
+}
+
+std::uint16_t bind_loopback(int fd) {
+  const std::uint16_t port = try_bind_loopback(fd, 0);
+  EXPECT_NE(port, 0);
+  return port;
 }
 
 // Answers everything by UDP and TCP at the same port with the same addresses.
@@ -52,10 +59,13 @@ class LoopbackResolver {
   LoopbackResolver(EventLoop& loop, std::vector<IpAddress> addresses)
       : loop_(loop),
         addresses_(std::move(addresses)),
-        udp_(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)),
         tcp_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
-    port_ = bind_loopback(udp_.get(), 0);
-    bind_loopback(tcp_.get(), port_);
+    // A port that is free for UDP may be somebody's for TCP.
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      udp_.reset(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      port_ = bind_loopback(udp_.get());
+      if (try_bind_loopback(tcp_.get(), port_) != 0) break;
+    }
     EXPECT_EQ(::listen(tcp_.get(), 8), 0);
     udp_watch_ = loop.watch(udp_.get(), EPOLLIN, [this](auto) { on_datagram(); }).take();
     tcp_watch_ = loop.watch(tcp_.get(), EPOLLIN, [this](auto) { on_connect(); }).take();
@@ -219,7 +229,7 @@ TEST_F(DnsServiceTest, AnswersFromTheAddressThatWasAsked) {
 TEST_F(DnsServiceTest, AClosedPortIsKnownAtOnceAndTheNextResolverAsked) {
   LoopbackResolver resolver(*loop, {dns_ip("203.0.113.5")});
   UniqueFd unused(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const std::uint16_t port = bind_loopback(unused.get(), 0);
+  const std::uint16_t port = bind_loopback(unused.get());
   unused.reset();
   start(with_upstream({"127.0.0.1#" + std::to_string(port), resolver.text()}));
   ask(1, "www.example.org");
@@ -232,7 +242,7 @@ TEST_F(DnsServiceTest, AClosedPortIsKnownAtOnceAndTheNextResolverAsked) {
 TEST_F(DnsServiceTest, ASilentResolverIsPassedOver) {
   LoopbackResolver resolver(*loop, {dns_ip("203.0.113.5")});
   UniqueFd silent(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const std::uint16_t port = bind_loopback(silent.get(), 0);
+  const std::uint16_t port = bind_loopback(silent.get());
   start(with_upstream({"127.0.0.1#" + std::to_string(port), resolver.text()}));
   ask(1, "www.example.org");
   EXPECT_EQ(resolver.asked, 0) << "the first has its second";
