@@ -44,16 +44,19 @@ add_executable(lanyard_tests
   switch/base/text_test.cpp
   switch/base/time_test.cpp
   switch/base/unix_socket_test.cpp
+  switch/bridge/binding_table_test.cpp
   switch/bridge/conservation_test.cpp
+  switch/bridge/dhcp_snooping_test.cpp
   switch/bridge/drop_test.cpp
   switch/bridge/filter_test.cpp
   switch/bridge/forward_test.cpp
   switch/bridge/frame_queue_test.cpp
-  switch/bridge/guard_settings_test.cpp
+  switch/bridge/guard_inspection_test.cpp
   switch/bridge/guards_test.cpp
   switch/bridge/link_test.cpp
   switch/bridge/mac_table_test.cpp
   switch/bridge/model_test.cpp
+  switch/bridge/packet_inspector_test.cpp
   switch/bridge/port_set_test.cpp
   switch/bridge/port_test.cpp
   switch/bridge/switch_test.cpp
@@ -84,8 +87,10 @@ add_executable(lanyard_tests
   switch/host/ruleset_test.cpp
   switch/network/config_diff_test.cpp
   switch/network/config_file_test.cpp
+  switch/network/config_guard_test.cpp
   switch/network/config_round_trip_test.cpp
   switch/network/forward_text_test.cpp
+  switch/network/guard_settings_test.cpp
   switch/network/ip_address_test.cpp
   switch/network/json_rpc_test.cpp
   switch/network/policy_rule_test.cpp

@@ -72,8 +72,9 @@ void BindingTable::lease(const Binding& binding, Time now) {
 
 void BindingTable::give_back(const IpAddress& address, VlanId vlan, MacAddress mac, PortId port) {
   const auto found = bindings_.find({vlan, address});
-  if (found == bindings_.end() || found->second.mac != mac || found->second.port != port) return;
-  --learned_[port];
+  if (found == bindings_.end() || found->second.mac != mac) return;
+  if (port != kPortNone && found->second.port != port) return;
+  --learned_[found->second.port];
   bindings_.erase(found);
 }
 
@@ -100,7 +101,8 @@ void BindingTable::put(const Binding& binding, Time now) {
     bindings_.erase(old);
   }
   std::size_t& count = learned_[binding.port];
-  if (count >= kPerPort) {
+  // What is nobody's port's was not caused by a guest.
+  if (count >= (binding.port == kPortNone ? kSaidMax : kPerPort)) {
     auto least = bindings_.end();
     for (auto at = bindings_.begin(); at != bindings_.end(); ++at) {
       if (is_said(at->second) || at->second.port != binding.port) continue;

@@ -54,6 +54,7 @@ class BindingTable {
 
   // By DHCP: the server decides, so this takes the place of what guests have asked for.
   void lease(const Binding& binding, Time now);
+  // kPortNone: wherever it was.
   void give_back(const IpAddress& address, VlanId vlan, MacAddress mac, PortId port);
   // By the first to ask; false when it is somebody else's.
   bool claim(const IpAddress& address, VlanId vlan, MacAddress mac, PortId port, Time now);

@@ -47,4 +47,27 @@ struct InspectedPacket {
 // beyond the bytes given is not there.
 InspectedPacket inspect_packet(std::span<const std::uint8_t> frame);
 
+// Whether that could be anything but `other` or ARP, by a look at a few bytes: false for nearly all
+// frames there are, and for none that would be found to be more.
+inline bool may_be_control(std::span<const std::uint8_t> frame) {
+  constexpr std::size_t kUdpPort = 36;   // behind an IPv4 header without options
+  constexpr std::size_t kUdpPort6 = 56;  // behind an IPv6 header without extensions
+  const auto word = [&](std::size_t at) { return frame[at] << 8 | frame[at + 1]; };
+  if (frame.size() < kUdpPort + 2) return true;
+  const int type = word(12);
+  if (type == 0x0800) {
+    if (frame[23] != 17) return false;  // UDP, for DHCP
+    if (frame[14] != 0x45 || (word(20) & 0x3fff) != 0) return true;
+    const int to = word(kUdpPort);
+    return to == 67 || to == 68;
+  }
+  if (type != 0x86dd) return type != 0x0806;
+  if (frame[20] == 6) return false;  // behind TCP there is nothing
+  if (frame.size() < kUdpPort6 + 2) return true;
+  if (frame[20] == 58) return frame[54] >= 134 && frame[54] <= 137;
+  if (frame[20] != 17) return true;
+  const int to = word(kUdpPort6);
+  return to == 546 || to == 547;
+}
+
 }  // namespace lanyard

@@ -126,6 +126,7 @@ class Port {
   uid_t current_user = kNoUser;
 
   std::unique_ptr<PortGuard> guard;  // null: none; change it with Switch::set_guard
+  bool guard_chosen = false;         // by an operator: nobody else is to change it
 
   PortCounters counters;
   EgressBatch pending;  // gathered during a turn, sent by Switch::flush

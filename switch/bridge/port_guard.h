@@ -9,9 +9,10 @@
 #include <memory>
 
 #include "switch/bridge/drop.h"
-#include "switch/bridge/guard_settings.h"
+#include "switch/bridge/packet_inspector.h"
 #include "switch/bridge/token_bucket.h"
 #include "switch/frame/ethernet.h"
+#include "switch/network/guard_settings.h"
 
 namespace lanyard {
 
@@ -20,15 +21,7 @@ struct PortGuard {
 
   // Whether a frame has to be looked at more closely.
   bool concerns(std::span<const std::uint8_t> head) const {
-    if (every_frame) return true;
-    if (!inspects) return false;
-    constexpr std::size_t kIpv4Protocol = kEthernetHeaderSize + 9;
-    constexpr std::size_t kIpv6NextHeader = kEthernetHeaderSize + 6;
-    if (head.size() <= kIpv4Protocol) return true;
-    const int type = head[kAddressesSize] << 8 | head[kAddressesSize + 1];
-    if (type == 0x0800) return head[kIpv4Protocol] == 17;   // UDP, for DHCP
-    if (type == 0x86dd) return head[kIpv6NextHeader] != 6;  // behind TCP there is nothing
-    return type != 0x0806;
+    return every_frame || (inspects && may_be_control(head));
   }
 
   GuardSettings settings;

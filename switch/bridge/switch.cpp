@@ -311,6 +311,7 @@ SwitchState Switch::state() const {
     saved.group_allowed = port.group_allowed;
     saved.queue_bytes_max = port.queue_bytes_max;
     saved.guard = Guards::of(port);
+    saved.guard_chosen = port.guard_chosen;
     if (port.guard != nullptr) saved.sticky_macs = port.guard->stuck;
     if (vlans_.is_tagged(0, port.id())) saved.tagged_vlans.push_back(0);
     for (const VlanId vlan : state.vlans) {
@@ -349,6 +350,7 @@ Result<void> Switch::restore(const SwitchState& state) {
     port.group_allowed = saved.group_allowed;
     port.queue_bytes_max = static_cast<std::size_t>(saved.queue_bytes_max);
     if (Result<void> set = guards_.set(port, saved.guard); !set) return set;
+    port.guard_chosen = saved.guard_chosen;
     if (port.guard != nullptr) port.guard->stuck = saved.sticky_macs;
     if (Result<void> native = vlans_.set_native(saved.id, saved.native_vlan); !native) {
       return native;

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "switch/bridge/binding_table.h"
-#include "switch/bridge/guard_settings.h"
 #include "switch/bridge/port_set.h"
 #include "switch/frame/ethernet.h"
+#include "switch/network/guard_settings.h"
 
 namespace lanyard {
 
@@ -28,6 +28,7 @@ struct PortConfiguration {
   gid_t group_allowed = static_cast<gid_t>(-1);
   std::uint64_t queue_bytes_max = 0;
   GuardSettings guard;
+  bool guard_chosen = false;
   std::vector<MacAddress> sticky_macs;  // what its guard has seen
 
   friend bool operator==(const PortConfiguration&, const PortConfiguration&) = default;

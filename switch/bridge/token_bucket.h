@@ -46,8 +46,10 @@ class TokenBucket {
  private:
   void fill(Time now) {
     // Full at first, whatever the clock says; a clock never goes back.
-    const std::chrono::duration<double> passed = now - filled_;
-    if (filled_ != kNever) tokens_ = std::min(burst_, tokens_ + per_second_ * passed.count());
+    if (filled_ != kNever) {
+      const std::chrono::duration<double> passed = now - filled_;
+      tokens_ = std::min(burst_, tokens_ + per_second_ * passed.count());
+    }
     filled_ = now;
   }
 

@@ -5,6 +5,7 @@
 
 #include "switch/base/text.h"
 #include "switch/cli/command_line.h"
+#include "switch/network/guard_settings.h"
 
 namespace lanyard {
 namespace {
@@ -25,6 +26,8 @@ constexpr std::array kLive{
     Live{"lease", "lease.list", "leases", "address"},
     Live{"guest", "lease.list", "leases", "name mac"},
     Live{"forward", "forward.list", "forwards", "name"},
+    Live{"binding", "binding.list", "bindings", "address"},
+    Live{"bandwidth-group", "bandwidth.list", "groups", "group"},
 };
 
 // Names with blanks or control characters are left out: no shell would take them as one word.
@@ -60,6 +63,10 @@ Words values_of(std::string_view completes, const Json& params, const Completion
   Words words;
   if (completes == "event") {
     for (const RpcEventKind& kind : rpc_event_kinds()) words.emplace_back(kind.kind);
+    return words;
+  }
+  if (completes == "guard-key") {
+    for (const std::string_view key : kGuardKeys) words.emplace_back(key);
     return words;
   }
   if (completes == "object") {

@@ -67,6 +67,7 @@ void add_all_commands(CommandTable& table) {
   add_port_commands(table);
   add_vlan_commands(table);
   add_lanyard_commands(table);
+  add_guard_commands(table);
 }
 
 std::string status_line(const Result<void>& result) {

@@ -145,6 +145,7 @@ void add_mac_commands(CommandTable& table);
 void add_port_commands(CommandTable& table);
 void add_vlan_commands(CommandTable& table);
 void add_lanyard_commands(CommandTable& table);  // what VDE does not have; last
+void add_guard_commands(CommandTable& table);
 void add_all_commands(CommandTable& table);
 
 // "1000 Success" or "1NNN text", with a newline: NNN is the errno, the text its C locale sentence.

@@ -121,6 +121,9 @@ void DebugHub::on_event(const Event& event) {
   if (event.kind == Event::Kind::tree_guarded) {
     return log_.warning("port {}, VLAN {}: {}", event.port, event.vlan, event.text);
   }
+  if (event.kind == Event::Kind::guard_dropped || event.kind == Event::Kind::guard_shut) {
+    return log_guard(event);
+  }
   if (listeners_.empty()) return;
   const std::optional<Line> line = line_of(event);
   if (!line) return;
@@ -142,6 +145,15 @@ void DebugHub::log_move(const Event& event) {
     append(line, " (and {} more moves)", held);
   }
   log_.notice("{}", line);
+}
+
+void DebugHub::log_guard(const Event& event) {
+  const bool shut = event.kind == Event::Kind::guard_shut;
+  if (!shut && !violations_.allow(loop_.now())) return;
+  log_.notice("port {}{}: {} ({} frames, the last from {})", event.port,
+              shut ? ", its cable is pulled" : "",
+              kDropTexts[static_cast<std::size_t>(event.why)].sentence, event.count,
+              event.mac.text());
 }
 
 void DebugHub::remove(DebugListener& listener) {

@@ -69,6 +69,7 @@ class DebugHub final : public EventSink {
 
  private:
   void log_move(const Event& event);
+  void log_guard(const Event& event);
 
   EventLoop& loop_;
   Log& log_;
@@ -76,6 +77,7 @@ class DebugHub final : public EventSink {
   std::vector<DebugCategory> categories_;
   std::vector<EventSink*> sinks_;
   bool mac_listeners_ = false;
+  RateLimit violations_{10, std::chrono::seconds(5)};
   RateLimit moves_{10, std::chrono::seconds(5)};
 };
 

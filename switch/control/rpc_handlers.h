@@ -38,6 +38,7 @@ std::span<const RpcHandlerRow> rpc_config_handlers();
 std::span<const RpcHandlerRow> rpc_daemon_handlers();
 std::span<const RpcHandlerRow> rpc_fdb_handlers();
 std::span<const RpcHandlerRow> rpc_gateway_handlers();
+std::span<const RpcHandlerRow> rpc_guard_handlers();
 std::span<const RpcHandlerRow> rpc_network_handlers();
 std::span<const RpcHandlerRow> rpc_port_handlers();
 std::span<const RpcHandlerRow> rpc_vlan_handlers();

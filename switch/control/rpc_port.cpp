@@ -5,6 +5,7 @@
 #include <array>
 
 #include "switch/base/text.h"
+#include "switch/control/guard_text.h"
 #include "switch/control/rpc_handlers.h"
 #include "switch/control/rpc_params.h"
 #include "switch/control/rpc_server.h"
@@ -114,6 +115,7 @@ void show(RpcCall& call) {
   shown["pass_tags"] = port->pass_tags;
   shown["queue_bytes"] = port->queue_bytes_max;
   shown["reserved"] = port->reserved;
+  shown["guards"] = guard_summary(Guards::of(*port));
   call.answer.result(shown);
 }
 

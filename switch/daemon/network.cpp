@@ -9,6 +9,7 @@
 
 #include "switch/base/text.h"
 #include "switch/control/gateway_pages.h"
+#include "switch/daemon/network_guards.h"
 #include "switch/daemon/network_warnings.h"
 #include "switch/network/config_json.h"
 #include "switch/network/rpc_methods.h"
@@ -49,6 +50,7 @@ Network::Network(NetworkConfig config, NetworkEnvironment& environment)
   for (const PortId id : {kGatewayPort, HostLeg::kPort}) {
     if (Result<Port*> port = switch_->create_port(id); port) port.value()->reserved = true;
   }
+  apply_guards(config_, *switch_, environment_.log);
 }
 
 Network::~Network() {
@@ -70,7 +72,8 @@ Result<void> Network::make_vlans() {
 }
 
 Result<void> Network::open_plug(const std::string& url) {
-  auto plug = std::make_unique<Attachment>(*lane_, [](Plug&) {});
+  auto plug = std::make_unique<Attachment>(
+      *lane_, [this](Plug& made) { guard_plug(config_, *switch_, made, false); });
   const Result<BackendOptions> options = BackendOptions::parse(url);
   Result<void> opened =
       options ? environment_.backends.open(options.value(), *plug) : Result<void>(options.error());
@@ -91,9 +94,9 @@ Result<Network::Socket> Network::make_socket(const SocketConfig& socket) {
   vde.set("mode", socket.mode);
   if (!socket.group.empty()) vde.set("group", socket.group);
   Socket made;
-  made.vlan = std::make_shared<VlanId>(socket.vlan);
+  made.config = std::make_shared<SocketConfig>(socket);
   made.attachment = std::make_unique<Attachment>(
-      *lane_, [this, vlan = made.vlan](Plug& plug) { on_plugged(plug, *vlan); });
+      *lane_, [this, config = made.config](Plug& plug) { on_plugged(plug, *config); });
   if (Result<void> opened = environment_.backends.open(vde, *made.attachment); !opened) {
     return Error{opened.error().code,
                  fmt::format("network {}: {}", config_.name, opened.error().text)};
@@ -117,8 +120,10 @@ Result<void> Network::rehearse_socket(const SocketConfig& socket) {
 }
 
 // A port has the VLAN of the socket its client came by, unless the operator has said otherwise.
-void Network::on_plugged(const Plug& plug, VlanId vlan) {
+void Network::on_plugged(const Plug& plug, const SocketConfig& socket) {
+  guard_plug(config_, *switch_, plug, socket.trusted);
   const PortId port = plug.port().id();
+  const VlanId vlan = socket.vlan;
   if (vlan == 0 && socket_vlan_ports_.erase(port) == 0) return;
   if (vlan != 0) socket_vlan_ports_.insert(port);
   if (Result<void> set = switch_->set_native_vlan(port, vlan); !set) {
@@ -234,7 +239,11 @@ void Network::on_gateway_event(const Json& event) {
   }
   if (kind == "lease.granted") note_lease(event);
   if (kind == "lease.ended") {
-    if (const auto mac = MacAddress::parse(text_in(event, "mac"))) leases_.erase(mac->number());
+    if (const auto mac = MacAddress::parse(text_in(event, "mac"))) {
+      leases_.erase(mac->number());
+      bind_lease(*switch_, kGatewayPort, *mac, text_in(event, "address"), false,
+                 environment_.loop.now());
+    }
   }
   publish(kind, event);
 }
@@ -256,6 +265,10 @@ void Network::note_lease(const Json& lease) {
   const auto mac = MacAddress::parse(text_in(lease, "mac"));
   if (!mac) return;
   leases_[mac->number()] = Lease{text_in(lease, "address"), text_in(lease, "name")};
+  const std::string state = text_in(lease, "state");
+  if (!state.empty() && state != "bound") return;
+  bind_lease(*switch_, kGatewayPort, *mac, text_in(lease, "address"), true,
+             environment_.loop.now());
 }
 
 std::string Network::guest_name(MacAddress mac) const {
@@ -354,9 +367,11 @@ void Network::adopt(const NetworkConfig& wanted) {
   }
   for (const SocketConfig& socket : wanted.sockets) {
     const auto found = sockets_.find(socket.path);
-    if (found != sockets_.end()) *found->second.vlan = socket.vlan;
+    if (found != sockets_.end()) *found->second.config = socket;
   }
+  const bool other_guards = wanted.guard != config_.guard || wanted.hosts != config_.hosts;
   config_ = wanted;
+  if (other_guards) apply_guards(config_, *switch_, environment_.log);
   for (const ForwardChange& change : later_) change(config_.forwards);
   later_.clear();
   adoption_near_ = false;
@@ -380,6 +395,21 @@ void Network::report_move(const Event& event) {
                             {"port", event.other}});
 }
 
+void Network::report_guard(const Event& event) {
+  const bool shut = event.kind == Event::Kind::guard_shut;
+  const DropText& why = kDropTexts[static_cast<std::size_t>(event.why)];
+  if (shut || violations_.allow(environment_.loop.now())) {
+    environment_.log.notice("{}: port {}{}: {} ({} frames, the last from {})", config_.name,
+                            event.port, shut ? ", its cable is pulled" : "", why.sentence,
+                            event.count, event.mac.text());
+  }
+  publish(shut ? "guard.shut" : "guard.dropped", {{"port", event.port},
+                                                  {"reason", why.name},
+                                                  {"frames", event.count},
+                                                  {"mac", event.mac.text()},
+                                                  {"vlan", event.vlan}});
+}
+
 void Network::on_event(const Event& event) {
   switch (event.kind) {
     case Event::Kind::endpoint_added: {
@@ -394,6 +424,8 @@ void Network::on_event(const Event& event) {
                                {"state", switch_->port(event.port)->link_up ? "up" : "down"}});
       break;
     case Event::Kind::mac_moved: report_move(event); break;
+    case Event::Kind::guard_dropped:
+    case Event::Kind::guard_shut: report_guard(event); break;
     case Event::Kind::tree_guarded:
       environment_.log.warning("{}: port {}, VLAN {}: {}", config_.name, event.port, event.vlan,
                                event.text);

@@ -97,7 +97,7 @@ class Network final : public RpcNetwork, public EventSink {
     std::string name;
   };
   struct Socket {
-    std::shared_ptr<VlanId> vlan;
+    std::shared_ptr<SocketConfig> config;
     std::unique_ptr<Attachment> attachment;
   };
 
@@ -109,7 +109,8 @@ class Network final : public RpcNetwork, public EventSink {
   void on_gateway_changed(bool serving, std::string_view why);
   void fetch_leases();
   void note_lease(const Json& lease);
-  void on_plugged(const Plug& plug, VlanId vlan);
+  void on_plugged(const Plug& plug, const SocketConfig& socket);
+  void report_guard(const Event& event);
   void report_move(const Event& event);
   void change_forwards(const ForwardChange& change);
   void remove_vlan(VlanId vlan);
@@ -130,6 +131,7 @@ class Network final : public RpcNetwork, public EventSink {
   std::vector<ForwardChange> later_;
   std::map<std::uint64_t, Lease> leases_;  // by MAC address
   std::set<PortId> socket_vlan_ports_;     // whose VLAN is that of the socket they came by
+  RateLimit violations_{10, std::chrono::seconds(5)};
   RateLimit moves_{10, std::chrono::seconds(5)};
   bool closing_ = false;
 };

@@ -38,6 +38,7 @@ class NetworkCheck {
     guests();
     policy();
     forwards();
+    check_guard(n_, r_);
   }
 
  private:

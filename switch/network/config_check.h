@@ -26,5 +26,6 @@ bool is_port(std::string_view text);
 
 // The report stands at the network.
 void check_network(const NetworkConfig& network, ConfigReport& report);
+void check_guard(const NetworkConfig& network, ConfigReport& report);  // a part of it
 
 }  // namespace lanyard

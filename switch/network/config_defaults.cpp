@@ -45,6 +45,7 @@ class Resolver {
     dhcp();
     sockets();
     forwards();
+    guard();
   }
 
  private:
@@ -122,6 +123,20 @@ class Resolver {
     if (absent("dhcp.ranges") && n_.subnet) dhcp.ranges = default_ranges();
   }
 
+  // Where there is a gateway that hands out addresses, no guest may; elsewhere one may be meant to.
+  void guard() {
+    constexpr std::uint32_t kMacsMax = 1024;
+    constexpr std::uint32_t kStormPps = 10000;
+    GuardSettings& guests = n_.guard.guests;
+    if (absent("guard.dhcp_guard")) guests.dhcp_guard = is_nat() && n_.dhcp.enabled;
+    if (absent("guard.dhcpv6_guard")) guests.dhcpv6_guard = is_nat();
+    if (absent("guard.ra_guard")) guests.ra_guard = is_nat();
+    if (absent("guard.max_macs")) guests.max_macs = kMacsMax;
+    if (absent("guard.broadcast_pps")) guests.broadcast_pps = kStormPps;
+    if (absent("guard.multicast_pps")) guests.multicast_pps = kStormPps;
+    if (absent("guard.unknown_pps")) guests.unknown_pps = kStormPps;
+  }
+
   // From .15 (nat) or .101 upwards, around the addresses that are taken.
   std::vector<Ipv4Range> default_ranges() const {
     const std::uint32_t size = size_of(*n_.subnet);
@@ -174,7 +189,7 @@ class Resolver {
 
 // The keys of a network that are tables, each key of which counts by itself.
 bool is_section(std::string_view key) {
-  return key == "host" || key == "dhcp" || key == "dns" || key == "policy";
+  return key == "host" || key == "dhcp" || key == "dns" || key == "policy" || key == "guard";
 }
 
 template <typename T>
@@ -258,6 +273,8 @@ std::vector<ConfigLeaf> config_leaves(const NetworkConfig& network) {
       append_section(leaves, field.key, network.dns);
     } else if (field.key == "policy") {
       append_section(leaves, field.key, network.policy);
+    } else if (field.key == "guard") {
+      append_section(leaves, field.key, network.guard);
     } else {
       leaves.push_back({std::string(field.key), field.live, field.get(network)});
     }

@@ -44,6 +44,7 @@ constexpr std::array kSocketFields{
     field<&SocketConfig::mode>("mode", kRestart, "who may plug in, octal as for chmod"),
     field<&SocketConfig::group>("group", kRestart, "group of the sockets"),
     field<&SocketConfig::vlan>("vlan", kRestart, "VLAN of whoever plugs in here; 0 for none"),
+    field<&SocketConfig::trusted>("trusted", kLive, "whoever plugs in here has no guards"),
 };
 
 constexpr std::array kHostInterfaceFields{
@@ -152,6 +153,7 @@ constexpr std::array kNetworkFields{
     field<&NetworkConfig::dhcp>("dhcp", kLive, "addresses for guests"),
     field<&NetworkConfig::dns>("dns", kLive, "names for guests"),
     field<&NetworkConfig::policy>("policy", kLive, "what guests may reach (nat)"),
+    field<&NetworkConfig::guard>("guard", kLive, "what guests may do to each other"),
     field<&NetworkConfig::hosts>("guest", kLive, "guests known by name"),
     field<&NetworkConfig::forwards>("forward", kLive, "ports of the host that lead to a guest"),
 };

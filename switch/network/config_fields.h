@@ -20,6 +20,9 @@ std::span<const ConfigField<DhcpConfig>> config_fields(const DhcpConfig*);
 std::span<const ConfigField<DnsRecordConfig>> config_fields(const DnsRecordConfig*);
 std::span<const ConfigField<DnsConfig>> config_fields(const DnsConfig*);
 std::span<const ConfigField<PolicyConfig>> config_fields(const PolicyConfig*);
+std::span<const ConfigField<BindingConfig>> config_fields(const BindingConfig*);
+std::span<const ConfigField<BandwidthGroup>> config_fields(const BandwidthGroup*);
+std::span<const ConfigField<GuardConfig>> config_fields(const GuardConfig*);
 std::span<const ConfigField<NetworkConfig>> config_fields(const NetworkConfig*);
 
 // Keys of the tables that are text or have forms of their own: forwards and DHCP options.

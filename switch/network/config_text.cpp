@@ -145,7 +145,7 @@ void write_network(std::string& out, const NetworkConfig& network) {
     if (leaf.key.find('.') != std::string::npos || !needed.contains(leaf.key)) continue;
     if (!is_table_list(leaf.value)) append(out, "{} = {}\n", leaf.key, value_text(leaf.value));
   }
-  for (const std::string_view section : {"host", "dhcp", "dns", "policy"}) {
+  for (const std::string_view section : {"host", "dhcp", "dns", "policy", "guard"}) {
     const std::string prefix = std::string(section) + ".";
     bool begun = false;
     for (const ConfigLeaf& leaf : leaves) {
@@ -206,6 +206,9 @@ std::vector<ConfigKey> config_keys() {
   list_keys<DnsConfig>(keys, network + "dns.");
   list_keys<DnsRecordConfig>(keys, network + "dns.record.");
   list_keys<PolicyConfig>(keys, network + "policy.");
+  list_keys<GuardConfig>(keys, network + "guard.");
+  list_keys<BindingConfig>(keys, network + "guard.binding.");
+  list_keys<BandwidthGroup>(keys, network + "guard.group.");
   list_keys<HostConfig>(keys, network + "guest.");
   list_keys(keys, network + "guest.option.", dhcp_option_keys());
   list_keys(keys, network + "forward.", forward_keys());

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "switch/frame/mac_address.h"
+#include "switch/network/guard_settings.h"
 #include "switch/network/ip_address.h"
 
 namespace lanyard {
@@ -39,6 +40,7 @@ struct SocketConfig {
   std::string mode = "0600";  // octal, of the sockets in it
   std::string group;          // empty: the process's own
   std::uint16_t vlan = 0;     // access VLAN of whoever plugs in here; 0: none
+  bool trusted = false;       // whoever plugs in here is on the host's side: no guards
   friend bool operator==(const SocketConfig&, const SocketConfig&) = default;
 };
 
@@ -139,6 +141,22 @@ struct PolicyConfig {
   friend bool operator==(const PolicyConfig&, const PolicyConfig&) = default;
 };
 
+// Whose an IP address is, for source guard and ARP inspection. Guests with addresses need none.
+struct BindingConfig {
+  MacAddress mac;
+  IpAddress address;
+  friend bool operator==(const BindingConfig&, const BindingConfig&) = default;
+};
+
+// What guests may do to each other and to the network (lanyard-networks(7)).
+struct GuardConfig {
+  GuardSettings guests;              // of every port that is not trusted
+  std::vector<std::string> trusted;  // kinds of backends whose ports are: "tap"
+  std::vector<BindingConfig> bindings;
+  std::vector<BandwidthGroup> groups;
+  friend bool operator==(const GuardConfig&, const GuardConfig&) = default;
+};
+
 struct NetworkConfig {
   std::string name;
   NetworkKind kind = NetworkKind::internal;
@@ -166,7 +184,8 @@ struct NetworkConfig {
   std::vector<HostConfig> hosts;
   std::vector<ForwardConfig> forwards;  // nat
   PolicyConfig policy;                  // nat
-  std::string outbound_address;         // nat: source of outgoing IPv4; empty: the system's choice
+  GuardConfig guard;
+  std::string outbound_address;  // nat: source of outgoing IPv4; empty: the system's choice
   std::string outbound_address6;
 
   // Whether a gateway process serves it.

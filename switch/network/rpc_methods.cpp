@@ -74,6 +74,34 @@ constexpr std::array kSubscribe{
     RpcParameter{"kinds", string, kOptional, "event", "only these, separated by commas"},
 };
 
+constexpr std::array kGuardSet{
+    kNetwork,
+    kPort,
+    RpcParameter{"key", string, kRequired, "guard-key", "which of them, as guard show names them"},
+    RpcParameter{"value", string, kRequired, "", "on, off, a number, a rate, a list"},
+};
+constexpr std::array kBindingSet{
+    kNetwork,
+    RpcParameter{"address", string, kRequired, "", "an IPv4 or IPv6 address"},
+    RpcParameter{"mac", string, kRequired, "", "the MAC address of the guest that has it"},
+    RpcParameter{"port", number, kOptional, "port", "only at this port"},
+};
+constexpr std::array kBindingDelete{
+    kNetwork,
+    RpcParameter{"address", string, kRequired, "binding", "the bound address"},
+};
+constexpr std::array kBandwidthSet{
+    kNetwork,
+    RpcParameter{"group", string, kRequired, "bandwidth-group", "its name; made when it is new"},
+    RpcParameter{"rate", string, kRequired, "",
+                 "20m: megabits a second (k, m, g); 5M: megabytes (K, M, G); off"},
+    RpcParameter{"burst", string, kOptional, "", "bytes at once: 256K"},
+};
+constexpr std::array kBandwidthDelete{
+    kNetwork,
+    RpcParameter{"group", string, kRequired, "bandwidth-group", "its name"},
+};
+
 constexpr std::array kNetworkColumns{
     RpcColumn{"name", "NETWORK"},  RpcColumn{"kind", "KIND"},         RpcColumn{"state", "STATE"},
     RpcColumn{"subnet", "SUBNET"}, RpcColumn{"interface", "HOST"},    RpcColumn{"ports", "PORTS"},
@@ -111,6 +139,19 @@ constexpr std::array kFlowColumns{
     RpcColumn{"bytes_out", "BYTES OUT"}, RpcColumn{"bytes_in", "BYTES IN"},
     RpcColumn{"name", "NAME"},
 };
+constexpr std::array kGuardColumns{
+    RpcColumn{"network", "NETWORK"}, RpcColumn{"port", "PORT"},       RpcColumn{"who", "WHO"},
+    RpcColumn{"guards", "GUARDS"},   RpcColumn{"dropped", "DROPPED"},
+};
+constexpr std::array kBindingColumns{
+    RpcColumn{"network", "NETWORK"},   RpcColumn{"address", "ADDRESS"}, RpcColumn{"mac", "MAC"},
+    RpcColumn{"vlan", "VLAN"},         RpcColumn{"port", "PORT"},       RpcColumn{"origin", "FROM"},
+    RpcColumn{"expires_s", "EXPIRES"},
+};
+constexpr std::array kBandwidthColumns{
+    RpcColumn{"network", "NETWORK"}, RpcColumn{"group", "GROUP"}, RpcColumn{"rate", "RATE"},
+    RpcColumn{"burst", "BURST"},     RpcColumn{"ports", "PORTS"},
+};
 constexpr std::array kLogColumns{RpcColumn{"time", "TIME"}, RpcColumn{"level", "LEVEL"},
                                  RpcColumn{"text", "TEXT"}};
 constexpr std::array kChangeColumns{RpcColumn{"change", "CHANGE"}};
@@ -120,6 +161,17 @@ constexpr auto kViewer = RpcRole::viewer;
 constexpr auto kAdmin = RpcRole::admin;
 
 constexpr std::array kMethods{
+    RpcMethod{"bandwidth", "list", kViewer, kMaybeNetwork, "groups", kBandwidthColumns,
+              "bandwidth groups and their ports"},
+    RpcMethod{"bandwidth", "set", kAdmin, kBandwidthSet, "", kNoColumns,
+              "make a bandwidth group, or change what it may send"},
+    RpcMethod{"bandwidth", "delete", kAdmin, kBandwidthDelete, "", kNoColumns,
+              "remove a bandwidth group without ports"},
+    RpcMethod{"binding", "list", kViewer, kMaybeNetwork, "bindings", kBindingColumns,
+              "which IP address is whose, for source guard and ARP inspection"},
+    RpcMethod{"binding", "set", kAdmin, kBindingSet, "", kNoColumns, "say whose an IP address is"},
+    RpcMethod{"binding", "delete", kAdmin, kBindingDelete, "", kNoColumns,
+              "take back what was said about an address"},
     RpcMethod{"config", "check", kViewer, kConfigText, "problems", kNoColumns,
               "read a configuration file and say what is wrong with it"},
     RpcMethod{"config", "diff", kViewer, kConfigText, "changes", kChangeColumns,
@@ -143,6 +195,11 @@ constexpr std::array kMethods{
     RpcMethod{"forward", "add", kAdmin, kForwardAdd, "", kNoColumns,
               "forward a port of the host to a guest"},
     RpcMethod{"forward", "delete", kAdmin, kForwardDelete, "", kNoColumns, "end a forward"},
+    RpcMethod{"guard", "list", kViewer, kMaybeNetwork, "ports", kGuardColumns,
+              "which guards hold at which port, and what they dropped"},
+    RpcMethod{"guard", "show", kViewer, kNetworkPort, "", kNoColumns, "all guards of a port"},
+    RpcMethod{"guard", "set", kAdmin, kGuardSet, "", kNoColumns,
+              "change a guard of a port, from the next frame on"},
     RpcMethod{"lease", "list", kViewer, kMaybeNetwork, "leases", kLeaseColumns,
               "addresses handed out by DHCP"},
     RpcMethod{"lease", "address", kViewer, kLeaseAddress, "", kNoColumns, "the address of a guest"},
@@ -168,6 +225,8 @@ constexpr std::array kEventKinds{
     RpcEventKind{"port.up", "somebody has plugged in"},
     RpcEventKind{"port.down", "a port has lost its last peer"},
     RpcEventKind{"link.changed", "a cable was pulled or plugged in"},
+    RpcEventKind{"guard.dropped", "a guard has dropped frames of a port; one event for many"},
+    RpcEventKind{"guard.shut", "a guard has pulled the cable of a port"},
     RpcEventKind{"station.moved", "an address turned up behind another port"},
     RpcEventKind{"lease.granted", "an address was handed out or renewed"},
     RpcEventKind{"lease.ended", "an address was given back, declined or has expired"},

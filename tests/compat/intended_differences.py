@@ -22,6 +22,12 @@ ADDED_COMMANDS = (
     "port/plug",
     "switch/explain",
     "backend/list",
+    "port/guard",
+    "port/setguard",
+    "guard/bindings",
+    "guard/setbinding",
+    "guard/bandwidth",
+    "guard/setbandwidth",
 )
 
 EMPTY_DATA = "0000 DATA END WITH '.'\n.\n"

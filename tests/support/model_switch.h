@@ -26,6 +26,8 @@ class ModelSwitch {
     std::set<int> tagged;
     int plugs = 0;
     bool pass_tags = false;
+    bool isolated = false;
+    bool listens = false;  // to unicast frames for others
   };
   struct Seen {
     int port;
@@ -98,7 +100,7 @@ class ModelSwitch {
     if (frame.size() < 14) return out;
     if (hub) {
       for (const auto& [id, port] : ports) {
-        if (id != in && port.plugs != 0) out[id].push_back(frame);
+        if (id != in && port.plugs != 0 && !apart(in, id)) out[id].push_back(frame);
       }
       return out;
     }
@@ -154,15 +156,19 @@ class ModelSwitch {
     return ports.contains(id) && ports.at(id).plugs != 0 && member(id, vlan) &&
            state(vlan, id) == State::forwarding;
   }
+  bool apart(int a, int b) const { return ports.at(a).isolated && ports.at(b).isolated; }
   std::vector<int> receivers(int in, std::uint64_t to, int vlan) const {
+    std::vector<int> all;
     const auto known = stations.find({to, vlan});
+    int only = -1;
     if (!is_group(to) && known != stations.end()) {
       if (known->second.port == in) return {};
-      if (reachable(known->second.port, vlan)) return {known->second.port};
+      if (reachable(known->second.port, vlan)) only = known->second.port;
     }
-    std::vector<int> all;
+    if (only >= 0 && apart(in, only)) return {};
     for (const auto& [id, port] : ports) {
-      if (id != in && reachable(id, vlan)) all.push_back(id);
+      if (id == in || !reachable(id, vlan) || apart(in, id)) continue;
+      if (only < 0 || id == only || port.listens) all.push_back(id);
     }
     return all;
   }

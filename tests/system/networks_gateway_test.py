@@ -19,7 +19,7 @@ from waiting import wait_until
 NAT = "[network.nat]\nkind = 'nat'\n"
 BUSY = {"from": "tcp:127.0.0.1:19", "to": "10.0.2.15:19"}
 BUSY_OTHER = {"from": "tcp:127.0.0.1:20", "to": "10.9.0.15:19"}
-TWO = NAT + "[network.lan]\nkind = 'internal'\n"
+TWO = NAT + "[network.lan]\nkind = 'internal'\nguard.broadcast_pps = 0\n"
 
 
 def frame(source: int, kind: bytes = b"\x88\xb6", payload: bytes = b"z" * 50) -> bytes:

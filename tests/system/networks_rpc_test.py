@@ -104,7 +104,7 @@ def test_many_who_connect_and_leave() -> None:
 
 def test_a_long_table_holds_up_no_frame() -> None:
     with (
-        NetworksDaemon(LAN) as daemon,
+        NetworksDaemon(LAN + "guard = { max_macs = 0, broadcast_pps = 0 }\n") as daemon,
         VdeClient(daemon.socket("lan")) as a,
         VdeClient(daemon.socket("lan")) as b,
         daemon.client() as admin,

@@ -112,7 +112,7 @@ class TwoSwitches {
   void configure() {
     const PortId id = any_port();
     const VlanId vlan = any_vlan();
-    switch (random_.below(14)) {
+    switch (random_.below(15)) {
       case 0: EXPECT_EQ(sw_->vlans().create(vlan).ok(), model_.create_vlan(vlan)); break;
       case 1: EXPECT_EQ(sw_->vlans().remove(vlan).ok(), model_.remove_vlan(vlan)); break;
       case 2:
@@ -135,6 +135,7 @@ class TwoSwitches {
       case 10: unplug(id); break;
       case 11: EXPECT_EQ(sw_->remove_port(id).ok(), model_.remove_port(id)); break;
       case 12: pass_time(); break;
+      case 13: set_guard(id); break;
       default: switch_modes(id); break;
     }
   }
@@ -151,6 +152,15 @@ class TwoSwitches {
                                     : ModelSwitch::State::forwarding;
     sw_->vlans().set_state(vlan, id, ours);
     model_.set_state(vlan, id, models);
+  }
+
+  void set_guard(PortId id) {
+    if (!exists(id)) return;
+    GuardSettings settings;
+    settings.isolated = model_.ports[id].isolated = random_.one_in(3);
+    model_.ports[id].listens = random_.one_in(4);
+    if (model_.ports[id].listens) settings.promiscuous = PromiscuousPolicy::allow_all;
+    EXPECT_TRUE(sw_->set_guard(id, settings).ok());
   }
 
   void plug(PortId id) {

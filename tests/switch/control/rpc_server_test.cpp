@@ -134,7 +134,7 @@ TEST_F(RpcServers, ListSixtyFourThousandAddressesInSlicesThatFramesFitBetween) {
   constexpr int kStations = 65536;
   for (int i = 0; i < kStations; ++i) {
     lan.bridge().macs().learn(MacAddress::from_number(0x020000000000U + static_cast<unsigned>(i)),
-                              0, 1, 0);
+                              0, 1, lan.bridge().now_s());  // or the sweep forgets them
   }
   lan.names["02:00:00:00:00:05"] = "alpha";
   FakeClient admin(server, kOwner);
@@ -157,7 +157,8 @@ TEST_F(RpcServers, ALongListOutlivesItsNetwork) {
   FakeNetwork& lan = host.add("lan", 70000);
   ASSERT_TRUE(lan.bridge().create_port(1));
   for (unsigned i = 0; i < 60000; ++i) {
-    lan.bridge().macs().learn(MacAddress::from_number(0x020000000000U + i), 0, 1, 0);
+    lan.bridge().macs().learn(MacAddress::from_number(0x020000000000U + i), 0, 1,
+                              lan.bridge().now_s());
   }
   FakeClient admin(server, kOwner);
   admin.send(rpc_request_line(7, "fdb.list", Json::object()) + "\n");

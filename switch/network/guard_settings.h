@@ -5,6 +5,7 @@
 // share. All off is what a port of vde_switch is. Any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -81,6 +82,15 @@ struct GuardField {
   std::string (*get)(const GuardSettings&) = nullptr;
   Result<void> (*set)(GuardSettings&, std::string_view value) = nullptr;
 };
+
+// The keys, in the order of guard_fields().
+inline constexpr std::array<std::string_view, 22> kGuardKeys{
+    "trusted",      "isolated",       "promiscuous",     "max_macs",
+    "sticky",       "macs",           "on_violation",    "dhcp_guard",
+    "dhcpv6_guard", "ra_guard",       "ip_source_guard", "arp_inspection",
+    "bpdu_guard",   "root_guard",     "broadcast_pps",   "multicast_pps",
+    "unknown_pps",  "rate_in",        "burst_in",        "rate_out",
+    "burst_out",    "bandwidth_group"};
 
 std::span<const GuardField> guard_fields();
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "switch/bridge/guard_settings.h"
+#include "switch/network/guard_settings.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "switch/bridge/guard_settings.h"
+#include "switch/network/guard_settings.h"
 
 #include <algorithm>
 #include <array>
@@ -204,6 +204,14 @@ constexpr std::array kFields{
                [](const S& s) { return s.bandwidth_group.empty() ? "none" : s.bandwidth_group; },
                set_group},
 };
+
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < kGuardKeys.size(); ++i) {
+    if (kFields[i].key != kGuardKeys[i]) return false;
+  }
+  return kFields.size() == kGuardKeys.size();
+}
+static_assert(in_order());
 
 }  // namespace
 
