@@ -21,17 +21,15 @@ install(FILES ${PROJECT_BINARY_DIR}/completions/lanyard
 # A symbolic link, and installed as one.
 install(FILES ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/vde_switch DESTINATION ${CMAKE_INSTALL_BINDIR})
 
-# The plugin interface, once there is one.
-if(EXISTS ${PROJECT_SOURCE_DIR}/plugins/lanyard_plugin.h)
-  install(FILES plugins/lanyard_plugin.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lanyard)
-endif()
+# The plugin interface; the plugins themselves are plugins/CMakeLists.txt's.
+install(FILES plugins/lanyard_plugin.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lanyard)
 
 configure_file(cmake/package/lanyard.pc.in lanyard.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/lanyard.pc DESTINATION ${CMAKE_INSTALL_DATADIR}/pkgconfig)
 
 set(lanyard_cmake_dir ${CMAKE_INSTALL_DATADIR}/cmake/lanyard)
 configure_package_config_file(cmake/package/lanyard-config.cmake.in lanyard-config.cmake
-  INSTALL_DESTINATION ${lanyard_cmake_dir} PATH_VARS LANYARD_PLUGIN_DIR
+  INSTALL_DESTINATION ${lanyard_cmake_dir} PATH_VARS LANYARD_PLUGIN_DIR CMAKE_INSTALL_INCLUDEDIR
   NO_CHECK_REQUIRED_COMPONENTS_MACRO)
 write_basic_package_version_file(lanyard-config-version.cmake
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
@@ -57,8 +55,8 @@ or dead guest hold up the others.
 .
 The package takes the place of vde-switch: the program vde_switch has the
 same options, the same management console and the same sockets, so guests
-and scripts go on unchanged. The spanning tree and the plugins of the
-original are not part of this version.")
+and scripts go on unchanged. Plugins compiled for it load. The spanning tree
+of the original is not part of this version.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS

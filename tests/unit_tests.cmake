@@ -37,6 +37,10 @@ add_executable(lanyard_tests
   backend/gateway_test.cpp
   backend/plug_test.cpp
   backend/stream_endpoint_test.cpp
+  plugins/abi_test.cpp
+  plugins/acl_test.cpp
+  plugins/iplog_test.cpp
+  plugins/netem_test.cpp
   switch/base/fd_test.cpp
   switch/base/identity_test.cpp
   switch/base/log_test.cpp
@@ -65,6 +69,8 @@ add_executable(lanyard_tests
   switch/cli/command_line_test.cpp
   switch/cli/render_test.cpp
   switch/cli/tool_test.cpp
+  switch/control/plugin_file_test.cpp
+  switch/control/plugin_host_test.cpp
   switch/control/rpc_params_test.cpp
   switch/control/rpc_server_test.cpp
   switch/daemon/handover_state_test.cpp
@@ -102,4 +108,9 @@ target_link_libraries(lanyard_tests PRIVATE
   lanyard_cli lanyard_gateway_core lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)
 # What is tested is optimised, the tests themselves need not be: it is half of their build's time.
 target_compile_options(lanyard_tests PRIVATE $<$<CONFIG:RelWithDebInfo>:-O0 -U_FORTIFY_SOURCE>)
+# Plugins that are loaded by tests: ours, and odd ones.
+add_dependencies(lanyard_tests lanyard_plugins odd_plugins)
+target_compile_definitions(lanyard_tests PRIVATE
+  LANYARD_PLUGINS="${PROJECT_BINARY_DIR}/lib/lanyard/plugins"
+  LANYARD_ODD_PLUGINS="${PROJECT_BINARY_DIR}/tests/plugins")
 gtest_discover_tests(lanyard_tests PROPERTIES LABELS unit TIMEOUT 60)

@@ -63,6 +63,7 @@ CommandTable::Outcome CommandTable::run(CommandContext& context, std::string_vie
 
 void add_all_commands(CommandTable& table) {
   add_system_commands(table);
+  add_plugin_commands(table);
   add_mac_commands(table);
   add_port_commands(table);
   add_vlan_commands(table);

@@ -141,6 +141,7 @@ class CommandTable {
 
 // The rows, by subject, in the order in which VDE's help lists them.
 void add_system_commands(CommandTable& table);
+void add_plugin_commands(CommandTable& table);
 void add_mac_commands(CommandTable& table);
 void add_port_commands(CommandTable& table);
 void add_vlan_commands(CommandTable& table);

@@ -15,6 +15,7 @@
 #include <fstream>
 
 #include "switch/control/banner.h"
+#include "switch/control/plugin_host.h"
 
 namespace lanyard {
 namespace {
@@ -47,9 +48,17 @@ ConsoleSession::ConsoleSession(Console& console, Kind kind, int input, int outpu
       output_(output),
       prompts_(kind == Kind::socket || ::isatty(input) != 0) {
   console_.context_.hub.add(*this);
+  tell_plugins(true);
+}
+
+// VDE's plugins may follow who comes and goes.
+void ConsoleSession::tell_plugins(bool began) {
+  PluginHost* const plugins = console_.context_.plugins;
+  if (plugins != nullptr && kind_ == Kind::socket) plugins->on_console(began, input_);
 }
 
 ConsoleSession::~ConsoleSession() {
+  tell_plugins(false);
   console_.context_.hub.remove(*this);
   input_watch_.reset();
   output_watch_.reset();
@@ -293,9 +302,14 @@ void Console::accept_clients() {
           context_.lane.loop().after(kAcceptPause, [this] { watch_.set_events(EPOLLIN); });
       return;
     }
-    auto session = std::make_unique<ConsoleSession>(*this, ConsoleSession::Kind::socket, fd, fd);
-    if (session->start()) sessions_.push_back(std::move(session));
+    adopt(UniqueFd(fd));
   }
+}
+
+void Console::adopt(UniqueFd given) {
+  const int fd = given.release();
+  auto session = std::make_unique<ConsoleSession>(*this, ConsoleSession::Kind::socket, fd, fd);
+  if (session->start()) sessions_.push_back(std::move(session));
 }
 
 Result<void> Console::open_terminal(std::function<void()> ended) {

@@ -50,6 +50,7 @@ class ConsoleSession final : public Conversation, public DebugListener {
   void flush_now() { flush(); }
 
  private:
+  void tell_plugins(bool began);
   void on_input();
   void on_output() { pump(); }
   bool read_some();
@@ -102,6 +103,8 @@ class Console {
 
   // Serves a socket; the text of an error is fit for the log.
   Result<void> listen(const std::string& path, const SocketAccess& access);
+  // Serves a connected socket.
+  void adopt(UniqueFd fd);
   // Serves standard input and output; `ended` is called at the end of input.
   Result<void> open_terminal(std::function<void()> ended);
   // Runs a file of commands, silently but for the log. False when it cannot be read.

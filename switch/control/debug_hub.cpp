@@ -169,6 +169,7 @@ void DebugHub::refresh() {
   mac_listeners_ =
       mac_listeners_ || std::any_of(sinks_.begin(), sinks_.end(),
                                     [](const auto* sink) { return sink->wants_mac_events(); });
+  if (on_refresh) on_refresh();
 }
 
 }  // namespace lanyard

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <bitset>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -66,6 +67,8 @@ class DebugHub final : public EventSink {
   void remove(DebugListener& listener);
   // To be called when what somebody wants has changed.
   void refresh();
+  // Who else wants to know then.
+  std::function<void()> on_refresh;
 
  private:
   void log_move(const Event& event);

@@ -63,6 +63,7 @@ Daemon::Daemon(DaemonOptions options, DaemonLog& log) : options_(std::move(optio
 
 Daemon::~Daemon() {
   console_.reset();
+  plugins_.reset();
   if (lane_ != nullptr) lane_->close_all();
 }
 
@@ -141,8 +142,11 @@ std::optional<int> Daemon::write_pid_file() {
 }
 
 std::optional<int> Daemon::open_console() {
+  plugins_ = std::make_unique<PluginHost>(
+      PluginEnvironment{*switch_, *lane_, backends_, commands_, *hub_, log_});
   console_ = std::make_unique<Console>(
-      Console::Context{*switch_, *lane_, backends_, commands_, info_, *hub_, log_});
+      Console::Context{*switch_, *lane_, backends_, commands_, info_, *hub_, log_, plugins_.get()});
+  plugins_->set_console_opener([this](UniqueFd fd) { console_->adopt(std::move(fd)); });
   if (!options_.console_path.empty()) {
     SocketAccess access{options_.console_mode, kNoUser, kNoGroup};
     if (options_.console_group) {
@@ -222,7 +226,10 @@ void Daemon::on_signal() {
   signalfd_siginfo info{};
   while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
     const int number = static_cast<int>(info.ssi_signo);
-    if (number == SIGHUP) continue;
+    if (number == SIGHUP) {
+      plugins_->on_hangup_signal();
+      continue;
+    }
     log_.notice("Caught signal {}, cleaning up and exiting", number);
     if (number == SIGINT) fatal_signal_ = number;
     loop_->stop();

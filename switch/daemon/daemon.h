@@ -9,6 +9,7 @@
 #include <string>
 
 #include "switch/control/console.h"
+#include "switch/control/plugin_host.h"
 #include "switch/daemon/background.h"
 #include "switch/daemon/daemon_log.h"
 #include "switch/daemon/options.h"
@@ -49,6 +50,7 @@ class Daemon {
   BackendRegistry backends_;
   CommandTable commands_;
   DaemonInfo info_;
+  std::unique_ptr<PluginHost> plugins_;
   std::unique_ptr<Console> console_;
   std::optional<PidFile> pid_file_;
   UniqueFd signals_;

@@ -25,6 +25,7 @@ class Scenario:
     files: dict[str, str] = field(default_factory=dict)  # written to the directory before the start
     tap: bool = False  # runs in a network namespace (for -t)
     root: bool = False  # shows user names, or plugs clients of several users
+    needs: str = ""  # a file of another package
 
 
 def script(text: str) -> tuple[str, ...]:
@@ -652,5 +653,62 @@ SCENARIOS = (
         ),
         tap=True,
         root=True,
+    ),
+    Scenario(
+        "plugins",
+        (),
+        script(
+            """
+        plugin/list
+        plugin/list dump
+        plugin/add
+        plugin/add /nonexistent.so
+        plugin/add /etc/passwd
+        plugin/add /lib/x86_64-linux-gnu/libm.so.6
+        plugin/del zz
+        plugin/add dump
+        plugin/add dump
+        plugin/list
+        plugin/list du
+        plugin/list x
+        debug/list dump
+        help dump
+        dump/active 0
+        dump/active 1
+        dump/active 1
+        debug/add dump
+        debug/add dump
+        debug/list dump
+        debug/del dump
+        dump/active 0
+        plugin/add /usr/lib/vde2/plugins/pdump
+        help pdump
+        pdump/filename
+        pdump/active 0
+        plugin/add iplog
+        plugin/list
+        help iplog
+        iplog/showinfo
+        iplog/ipadd 10.0.0.0/8
+        iplog/ipadd 10.0.0.0/8
+        iplog/ipadd fd00::/8
+        iplog/ipadd nonsense
+        iplog/list
+        iplog/ipdel 10.0.0.0/8
+        iplog/ipdel 10.0.0.0/8
+        iplog/setgcint 20
+        iplog/setexpire 100
+        iplog/showinfo
+        iplog/iplist
+        iplog/ipport 1
+        iplog/ipuser root
+        iplog/ipsearch 10.0.0.1
+        plugin/del ip
+        plugin/del dump
+        plugin/list
+        iplog/list
+        """
+        ),
+        needs="/usr/lib/vde2/plugins/dump.so",
     ),
 )

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+//
+// How captured frames get into files: a ring that the thread of the frames fills, and a thread that
+// empties it. The first never waits for the second; what finds no room is the caller's to count.
+#pragma once
+
+#include <fcntl.h>
+#include <pcap/pcap.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace pdump {
+
+constexpr std::size_t kRingDefault = std::size_t{32} << 20;
+constexpr std::size_t kRingMax = std::size_t{1} << 30;
+constexpr std::size_t kSnapLength = 262144;
+constexpr std::size_t kAddresses = 12;
+constexpr std::size_t kTag = 4;
+constexpr std::size_t kWriteEnough = std::size_t{256} << 10;
+constexpr auto kLinger = std::chrono::milliseconds(200);  // how long records may wait for others
+
+struct FileHeader {
+  std::uint32_t magic = 0xa1b2c3d4;  // microseconds, our byte order
+  std::uint16_t major = 2;
+  std::uint16_t minor = 4;
+  std::uint32_t zone = 0;
+  std::uint32_t accuracy = 0;
+  std::uint32_t snap_length = kSnapLength;
+  std::uint32_t link_type = DLT_EN10MB;
+};
+
+struct RecordHeader {
+  std::uint32_t seconds = 0;
+  std::uint32_t microseconds = 0;
+  std::uint32_t captured = 0;
+  std::uint32_t length = 0;
+};
+static_assert(sizeof(FileHeader) == 24 && sizeof(RecordHeader) == 16);
+
+// Records between two threads: one puts, one takes, neither waits for the other.
+class Ring {
+ public:
+  // Memory that nobody has touched yet.
+  explicit Ring(std::size_t size)
+      : size_(size), bytes_(std::make_unique_for_overwrite<std::uint8_t[]>(size)) {}
+
+  std::size_t room() const { return size_ - (put_ - taken_.load(std::memory_order_acquire)); }
+  // Not seen by the other side until publish().
+  void put(const void* data, std::size_t size) {
+    const std::size_t at = put_ % size_;
+    const std::size_t first = std::min(size, size_ - at);
+    std::memcpy(&bytes_[at], data, first);
+    std::memcpy(bytes_.get(), static_cast<const std::uint8_t*>(data) + first, size - first);
+    put_ += size;
+  }
+  void publish() { published_.store(put_, std::memory_order_release); }
+
+  // ---- the other thread ----
+  std::size_t ready() const { return published_.load(std::memory_order_acquire) - next_; }
+  void copy(std::size_t offset, void* to, std::size_t size) const {
+    const std::size_t at = (next_ + offset) % size_;
+    const std::size_t first = std::min(size, size_ - at);
+    std::memcpy(to, &bytes_[at], first);
+    std::memcpy(static_cast<std::uint8_t*>(to) + first, bytes_.get(), size - first);
+  }
+  // The first `size` bytes, in at most two pieces.
+  std::array<iovec, 2> pieces(std::size_t size) {
+    const std::size_t at = next_ % size_;
+    const std::size_t first = std::min(size, size_ - at);
+    return {iovec{&bytes_[at], first}, iovec{bytes_.get(), size - first}};
+  }
+  void take(std::size_t size) {
+    next_ += size;
+    taken_.store(next_, std::memory_order_release);
+  }
+
+ private:
+  std::size_t size_;
+  std::unique_ptr<std::uint8_t[]> bytes_;
+  std::size_t put_ = 0;
+  std::size_t next_ = 0;
+  alignas(64) std::atomic<std::size_t> published_{0};
+  alignas(64) std::atomic<std::size_t> taken_{0};
+};
+
+struct Settings {
+  std::string file = "vde_dump.cap";
+  bool buffered = true;
+  std::uint64_t rotate_bytes = 0;  // 0: one file
+  std::size_t rotate_files = 0;    // 0: keep all
+  std::size_t ring_bytes = kRingDefault;
+};
+
+// Writes what is in the ring until it is told to end. To be destroyed when finished(), or its end
+// has to be waited for.
+class Writer {
+ public:
+  explicit Writer(const Settings& settings)
+      : settings_(settings), ring_(settings.ring_bytes), thread_([this] { run(); }) {}
+  ~Writer() {
+    end();
+    thread_.join();
+  }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  // No more records come; it writes those there are.
+  void end() {
+    {
+      const std::lock_guard lock(mutex_);
+      ending_ = true;
+    }
+    wake_.notify_one();
+  }
+  bool finished() const { return finished_.load(std::memory_order_acquire); }
+  Ring& ring() { return ring_; }
+  // New records are there. Without a system call while the writer is busy or may linger.
+  void notify() {
+    if (!asleep_.load(std::memory_order_acquire)) return;
+    if (settings_.buffered && ring_.room() > settings_.ring_bytes - kWriteEnough) return;
+    wake_.notify_one();
+  }
+  std::uint64_t written() const { return written_.load(std::memory_order_relaxed); }
+  std::uint64_t unwritten() const { return unwritten_.load(std::memory_order_relaxed); }
+  std::uint64_t files() const { return files_.load(std::memory_order_relaxed); }
+  std::string error() const {
+    const std::lock_guard lock(mutex_);
+    return error_;
+  }
+
+ private:
+  void run();
+  void write_ready();
+  void write_run(std::size_t size, std::uint64_t records);
+  bool write_all(iovec* parts, int count);
+  bool wait_writable();
+  bool open_file();
+  void fail(const char* what);
+  std::string name_of(std::uint64_t number) const;
+
+  const Settings settings_;
+  Ring ring_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool ending_ = false;
+  std::string error_;
+  std::atomic<bool> asleep_{false};
+  std::atomic<bool> finished_{false};
+  std::atomic<std::uint64_t> written_{0};
+  std::atomic<std::uint64_t> unwritten_{0};
+  std::atomic<std::uint64_t> files_{0};
+  int fd_ = -1;
+  std::uint64_t in_file_ = 0;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+// FILE, then FILE.1, FILE.2 and so on.
+inline std::string Writer::name_of(std::uint64_t number) const {
+  return number == 0 ? settings_.file : settings_.file + "." + std::to_string(number);
+}
+
+inline void Writer::fail(const char* what) {
+  const std::lock_guard lock(mutex_);
+  error_ = std::string(what) + ": " + std::strerror(errno);
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+// Never through a symbolic link, and nobody else can read what guests say. A pipe is opened when
+// somebody reads it, and not waited for.
+inline bool Writer::open_file() {
+  const std::uint64_t number = files_.load(std::memory_order_relaxed);
+  const std::string name = name_of(number);
+  fd_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  if (fd_ < 0) {
+    if (errno != ENXIO) fail(name.c_str());
+    return false;
+  }
+  struct stat info {};
+  ::fstat(fd_, &info);
+  if (S_ISREG(info.st_mode) && ::ftruncate(fd_, 0) != 0) {
+    fail(name.c_str());
+    return false;
+  }
+  if (settings_.rotate_files != 0 && number >= settings_.rotate_files) {
+    ::unlink(name_of(number - settings_.rotate_files).c_str());
+  }
+  FileHeader header;
+  iovec part{&header, sizeof header};
+  in_file_ = 0;
+  if (!write_all(&part, 1)) return false;
+  files_.store(number + 1, std::memory_order_relaxed);
+  return true;
+}
+
+inline bool Writer::wait_writable() {
+  for (;;) {
+    pollfd ready{fd_, POLLOUT, 0};
+    if (::poll(&ready, 1, 100) > 0) return true;
+    const std::lock_guard lock(mutex_);
+    if (!ending_) continue;
+    errno = EAGAIN;
+    return false;
+  }
+}
+
+inline bool Writer::write_all(iovec* parts, int count) {
+  while (count > 0) {
+    const ssize_t done = ::writev(fd_, parts, count);
+    if (done < 0) {
+      if (errno == EINTR) continue;
+      // A pipe whose reader is slow: it has time until we are to end.
+      if (errno == EAGAIN && wait_writable()) continue;
+      fail("write");
+      return false;
+    }
+    auto left = static_cast<std::size_t>(done);
+    in_file_ += left;
+    while (count > 0 && left >= parts->iov_len) {
+      left -= parts->iov_len;
+      ++parts;
+      --count;
+    }
+    if (count > 0) {
+      parts->iov_base = static_cast<std::uint8_t*>(parts->iov_base) + left;
+      parts->iov_len -= left;
+    }
+  }
+  return true;
+}
+
+// Whole records that go to the same file.
+inline void Writer::write_run(std::size_t size, std::uint64_t records) {
+  if (size == 0) return;
+  std::array<iovec, 2> parts = ring_.pieces(size);
+  const bool written = fd_ >= 0 && write_all(parts.data(), 2);
+  (written ? written_ : unwritten_).fetch_add(records, std::memory_order_relaxed);
+  ring_.take(size);
+}
+
+inline void Writer::write_ready() {
+  const std::size_t ready = ring_.ready();
+  if (fd_ < 0 && !open_file()) {
+    // A pipe without a reader: what does not fit is not captured, as the ring says.
+    if (error().empty()) return;
+  }
+  std::size_t size = 0;
+  std::uint64_t records = 0;
+  std::size_t left = ready;
+  while (left >= sizeof(RecordHeader)) {
+    RecordHeader header;
+    ring_.copy(size, &header, sizeof header);
+    const std::size_t whole = sizeof header + header.captured;
+    if (settings_.rotate_bytes != 0 && in_file_ + size + whole > settings_.rotate_bytes &&
+        in_file_ + size > sizeof(FileHeader) && fd_ >= 0) {
+      write_run(size, records);
+      size = 0;
+      records = 0;
+      if (fd_ >= 0) ::close(fd_);
+      fd_ = -1;
+      if (!open_file() && error().empty()) return;
+    }
+    size += whole;
+    left -= whole;
+    ++records;
+    if (size >= kWriteEnough) {
+      write_run(size, records);
+      size = 0;
+      records = 0;
+    }
+  }
+  write_run(size, records);
+}
+
+inline void Writer::run() {
+  // The file is there, with its header, before the first frame is.
+  open_file();
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const bool last = ending_;
+    lock.unlock();
+    if (ring_.ready() != 0) write_ready();
+    lock.lock();
+    if (last) break;
+    if (ending_) continue;
+    asleep_.store(true, std::memory_order_release);
+    wake_.wait_for(lock, kLinger);
+    asleep_.store(false, std::memory_order_release);
+  }
+  if (fd_ >= 0) ::close(fd_);
+  finished_.store(true, std::memory_order_release);
+}
+
+}  // namespace pdump

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//
+// The plugins of one switch: finds, tries, loads, lists and unloads them, whichever of the two
+// interfaces they are of: ours (plugins/lanyard_plugin.h) or vde_switch's. Lane thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "switch/control/plugin.h"
+#include "switch/control/vde_plugins.h"
+
+namespace lanyard {
+
+class PluginHost final : public EventSink {
+ public:
+  explicit PluginHost(PluginEnvironment environment);
+  ~PluginHost() override;
+  PluginHost(const PluginHost&) = delete;
+  PluginHost& operator=(const PluginHost&) = delete;
+
+  // A file, or a name in one of the places. The codes are those of VDE's console: ENOENT no such
+  // file, EEXIST loaded already, EINVAL no plugin.
+  Result<void> add(std::string_view name);
+  // The first one whose name begins so. ENOENT.
+  Result<void> remove(std::string_view prefix);
+  // In the order in which they were loaded.
+  const std::vector<std::unique_ptr<Plugin>>& plugins() const { return plugins_; }
+
+  void on_event(const Event& event) override;
+  bool wants_mac_events() const override;
+  void on_hangup_signal();
+  void on_console(bool began, int fd);
+  // Who serves a console on a descriptor that a plugin brings.
+  void set_console_opener(std::function<void(UniqueFd)> opener);
+
+ private:
+  Result<std::unique_ptr<Plugin>> load(const std::string& file);
+  void end(std::unique_ptr<Plugin> plugin);
+
+  PluginEnvironment environment_;
+  VdePlugins vde_;
+  std::vector<std::unique_ptr<Plugin>> plugins_;
+};
+
+}  // namespace lanyard
