@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from cables import ALICE, BOB, assert_joined, crosses
-from client_process import ClientProcess, need_original, need_programs, wait_plugged
+from client_process import ClientProcess, need_original, need_programs, plugged, wait_plugged
 from frames import broadcast, frame
+from networks_daemon import NetworksDaemon
 from port_table import drops, ports
 from switch_process import ORIGINAL, Switch
 from waiting import wait_until
@@ -100,6 +101,19 @@ def test_plugs_of_libvdeplug(start_switch: Callable[..., Switch]) -> None:
 def test_what_libvdeplug_cannot_open_is_said(start_switch: Callable[..., Switch]) -> None:
     ours = start_switch("--plug", "plug://nonsense://x")
     ours.wait_log("libvdeplug knows no such kind of network")
+
+
+def test_a_network_of_a_configuration_file_has_cables(start_switch: Callable[..., Switch]) -> None:
+    near, far = start_switch(), start_switch()
+    network = '[network.lab]\nkind = "internal"\nplugs = [{}]\n'
+    one, two = (f'"plug://{switch.ctl_dir}"' for switch in (near, far))
+    with NetworksDaemon(network.format(one)) as daemon:
+        wait_plugged(near, "lanyard:")
+        daemon.write_config(network.format(f"{one}, {two}"))
+        os.kill(daemon.pid, signal.SIGHUP)
+        wait_plugged(far, "lanyard:")
+        assert_joined(near, far)
+    wait_until("nothing stays plugged in", lambda: not plugged(near) and not plugged(far))
 
 
 def test_vde_plug_and_our_plug_meet(start_switch: Callable[..., Switch]) -> None:
