@@ -114,3 +114,11 @@ target_compile_definitions(lanyard_tests PRIVATE
   LANYARD_PLUGINS="${PROJECT_BINARY_DIR}/lib/lanyard/plugins"
   LANYARD_ODD_PLUGINS="${PROJECT_BINARY_DIR}/tests/plugins")
 gtest_discover_tests(lanyard_tests PROPERTIES LABELS unit TIMEOUT 60)
+
+# Simulated networks, which take a while if they are not optimised.
+add_executable(lanyard_sim_tests
+  sim/bridge_network.cpp
+  sim/rstp_property_test.cpp
+)
+target_link_libraries(lanyard_sim_tests PRIVATE lanyard_core GTest::gmock GTest::gtest_main)
+gtest_discover_tests(lanyard_sim_tests PROPERTIES LABELS unit TIMEOUT 120)

@@ -110,6 +110,7 @@ Plug& Switch::plug(Port& port, std::unique_ptr<Endpoint> endpoint, Plug::Traits 
   Plug& plug = port.add_plug(
       std::make_unique<Plug>(port, std::move(endpoint), std::move(traits), port.queue_bytes_max));
   if (first && port.link_up) set_carrying(port, true);
+  if (!first) spanning_tree_->port_changed(port.id());
   Event event;
   event.port = port.id();
   event.endpoint_id = plug.traits().id;
@@ -132,7 +133,7 @@ void Switch::unplug(Plug& gone) {
   event.endpoint_id = gone.traits().id;
   event.kind = Event::Kind::endpoint_removed;
   events_.on_event(event);
-  if (port.active()) return;
+  if (port.active()) return spanning_tree_->port_changed(port.id());
   set_carrying(port, false);
   port.current_user = kNoUser;
   guards_.forget_guest(port);
@@ -145,6 +146,7 @@ void Switch::unplug(Plug& gone) {
 // Whether frames may go out by the port.
 void Switch::set_carrying(const Port& port, bool carrying) {
   vlans_.set_active(port.id(), carrying);
+  spanning_tree_->port_changed(port.id());
   std::erase(active_, port.id());
   if (!carrying) return;
   active_.insert(std::lower_bound(active_.begin(), active_.end(), port.id()), port.id());
@@ -242,7 +244,9 @@ Result<void> Switch::set_guard(PortId id, const GuardSettings& settings) {
 
 void Switch::set_hub(bool hub) {
   hub_ = hub;
-  if (hub) macs_.clear();
+  if (!hub) return;
+  spanning_tree_->stop();
+  macs_.clear();
 }
 
 void Switch::flush_macs_of(PortId id, std::optional<VlanId> vlan) {
@@ -319,6 +323,7 @@ SwitchState Switch::state() const {
     }
     state.ports.push_back(std::move(saved));
   });
+  state.spanning_tree = spanning_tree_->state();
   return state;
 }
 
@@ -359,6 +364,7 @@ Result<void> Switch::restore(const SwitchState& state) {
       if (Result<void> added = vlans_.add_tagged(vlan, saved.id); !added) return added;
     }
   }
+  spanning_tree_->restore(state.spanning_tree);
   return {};
 }
 

@@ -34,6 +34,26 @@ struct PortConfiguration {
   friend bool operator==(const PortConfiguration&, const PortConfiguration&) = default;
 };
 
+// What was said about the spanning tree in one VLAN.
+struct VlanTreeState {
+  VlanId vlan = 0;
+  std::vector<PortId> edges;  // ascending
+  PortId bonus_port = 0;
+  std::int32_t bonus = 0;
+
+  friend bool operator==(const VlanTreeState&, const VlanTreeState&) = default;
+};
+
+struct SpanningTreeState {
+  bool running = false;
+  std::uint16_t priority = 0x8000;
+  std::vector<VlanTreeState> vlans;  // ascending; those about which something was said
+  std::vector<PortId> bpdu_guards;   // ascending
+  std::vector<PortId> root_guards;
+
+  friend bool operator==(const SpanningTreeState&, const SpanningTreeState&) = default;
+};
+
 struct SwitchState {
   MacAddress mac;
   PortId ports_max = 32;
@@ -47,6 +67,7 @@ struct SwitchState {
   std::vector<Binding> bindings;  // learned ones too: a guest does not ask again
   std::vector<VlanId> vlans;      // without VLAN 0
   std::vector<PortConfiguration> ports;
+  SpanningTreeState spanning_tree;
 
   friend bool operator==(const SwitchState&, const SwitchState&) = default;
 };

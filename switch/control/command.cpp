@@ -65,10 +65,12 @@ void add_all_commands(CommandTable& table) {
   add_system_commands(table);
   add_plugin_commands(table);
   add_mac_commands(table);
+  add_fstp_commands(table);
   add_port_commands(table);
   add_vlan_commands(table);
   add_lanyard_commands(table);
   add_guard_commands(table);
+  add_spanning_tree_commands(table);
 }
 
 std::string status_line(const Result<void>& result) {

@@ -143,10 +143,13 @@ class CommandTable {
 void add_system_commands(CommandTable& table);
 void add_plugin_commands(CommandTable& table);
 void add_mac_commands(CommandTable& table);
+void add_fstp_commands(CommandTable& table);
 void add_port_commands(CommandTable& table);
 void add_vlan_commands(CommandTable& table);
 void add_lanyard_commands(CommandTable& table);  // what VDE does not have; last
 void add_guard_commands(CommandTable& table);
+void add_lanyard_commands(CommandTable& table);        // what VDE does not have; last
+void add_spanning_tree_commands(CommandTable& table);  // neither does it have these
 void add_all_commands(CommandTable& table);
 
 // "1000 Success" or "1NNN text", with a newline: NNN is the errno, the text its C locale sentence.

@@ -15,6 +15,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "switch/bridge/spanning_tree.h"
+
 namespace lanyard {
 namespace {
 
@@ -87,7 +89,7 @@ std::optional<int> Daemon::start() {
   lane_ = std::make_unique<Lane>(*switch_, pool_, *loop_, log_);
   info_.started = loop_->now();
   for (const std::string& warning : options_.warnings) log_.warning("{}", warning);
-  if (options_.fstp) log_.warning("-F: the spanning tree is not part of this version; ignored");
+  start_spanning_tree();
 
   if (Result<void> watched = watch_signals(); !watched) {
     log_.error("{}", watched.error().text);
@@ -99,6 +101,14 @@ std::optional<int> Daemon::start() {
   open_taps_and_plugs();
   run_rc_file();
   return std::nullopt;
+}
+
+// As vde_switch: the priority is cut to 16 bits, and a hub has no tree.
+void Daemon::start_spanning_tree() {
+  SpanningTree& tree = switch_->spanning_tree();
+  tree.set_priority(static_cast<std::uint16_t>(options_.priority));
+  if (!options_.fstp) return;
+  if (Result<void> started = tree.start(); !started) log_.warning("-F: {}", started.error().text);
 }
 
 std::optional<int> Daemon::open_directory() {

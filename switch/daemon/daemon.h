@@ -30,6 +30,7 @@ class Daemon {
   int fatal_signal() const { return fatal_signal_; }
 
  private:
+  void start_spanning_tree();
   std::optional<int> open_directory();
   std::optional<int> write_pid_file();
   std::optional<int> open_console();

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "switch/base/text.h"
+#include "switch/bridge/spanning_tree.h"
 #include "switch/frame/frame_pool.h"
 
 namespace lanyard {
@@ -18,6 +19,7 @@ constexpr std::size_t kFlushThreshold = 512;
 constexpr std::size_t kSweepSlice = 8192;
 constexpr Duration kSweepPause = std::chrono::milliseconds(1);
 constexpr Duration kHousekeepingPeriod = std::chrono::seconds(5);
+constexpr Duration kSpanningTreeTick = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -25,11 +27,15 @@ Lane::Lane(Switch& bridge, FramePool& pool, EventLoop& loop, Log& log)
     : switch_(bridge), pool_(pool), loop_(loop), log_(log) {
   switch_.set_time(loop_.now());
   set_sweep_period(sweep_period_);
+  SpanningTree& tree = switch_.spanning_tree();
+  tree.on_running = [this](bool running) { pace_spanning_tree(running); };
+  pace_spanning_tree(tree.running());
   housekeeping_timer_ = loop_.every(kHousekeepingPeriod, [this] { housekeeping(); });
 }
 
 Lane::~Lane() {
   close_all();
+  switch_.spanning_tree().on_running = nullptr;
 }
 
 void Lane::run() {
@@ -199,6 +205,14 @@ void LaneGroup::turn(EventLoop& loop) {
   loop.run_once(std::any_of(lanes_.begin(), lanes_.end(), has_work));
   // By index: a callback may add lanes.
   for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i]->serve_ready();
+}
+
+void Lane::pace_spanning_tree(bool running) {
+  if (!running) return spanning_tree_timer_.reset();
+  spanning_tree_timer_ = loop_.every(kSpanningTreeTick, [this] {
+    switch_.set_time(loop_.now());
+    switch_.spanning_tree().tick(loop_.now());
+  });
 }
 
 void Lane::housekeeping() {

@@ -68,6 +68,7 @@ class Lane final : public Patchbay {
   void start_sweep();
   void continue_sweep();
   void housekeeping();
+  void pace_spanning_tree(bool running);
 
   Switch& switch_;
   FramePool& pool_;
@@ -84,6 +85,7 @@ class Lane final : public Patchbay {
   EventLoop::Timer sweep_timer_;
   EventLoop::Timer sweep_slice_timer_;
   EventLoop::Timer housekeeping_timer_;
+  EventLoop::Timer spanning_tree_timer_;  // while the tree runs
 };
 
 // Lanes that share one loop and thread: one wait, then each is served. Lanes come and go while the

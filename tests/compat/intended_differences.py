@@ -50,8 +50,8 @@ def instead(reply: str) -> Callable[[str], str]:
     return lambda _: reply
 
 
-def without_later_menus(reply: str) -> str:
-    return re.sub(r"^(?:fstp|plugin)[ /].*\n", "", reply, flags=re.M)
+def without_later_menu(reply: str) -> str:
+    return re.sub(r"^plugin[ /].*\n", "", reply, flags=re.M)
 
 
 def one_port_less(reply: str) -> str:
@@ -63,7 +63,7 @@ def known_user_of_port_3(reply: str) -> str:
 
 
 DIFFERENCES = (
-    Difference("the menus fstp/ and plugin/ are not there yet", r"help.*", without_later_menus),
+    Difference("the menu plugin/ is not there yet", r"help.*", without_later_menu),
     Difference(
         "the original's text says `add` for the command that deletes",
         r"help( vlan)?",

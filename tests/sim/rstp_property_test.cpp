@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+//
+// Random networks of 2 to 50 bridges with random events: no frame ever circulates, and after the
+// last event the network becomes one correct tree within the standard's bound. LANYARD_LONG=1 takes
+// 100,000 of them, LANYARD_TOPOLOGIES any number; LANYARD_SEED repeats a run,
+// LANYARD_NETWORK with the number a failure says one network of it.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/sim/bridge_network.h"
+
+namespace lanyard::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// What is left of information about a bridge that has died dies with its maximum age; then a tree
+// takes a few hellos.
+constexpr Duration kBound = seconds(20 + 15);
+
+std::size_t random_size(Random& random) {
+  // Small networks have most of the trouble, and large ones some of their own.
+  return random.one_in(10) ? 2 + random.below(49) : 2 + random.below(9);
+}
+
+// A tree of random depth, and cables across it; sometimes two side by side.
+BridgeNetwork random_network(Random& random) {
+  BridgeNetwork network(random);
+  const std::size_t size = random_size(random);
+  const bool costs_differ = random.one_in(3);
+  for (std::size_t i = 0; i < size; ++i) {
+    BridgeNetwork::BridgeSettings settings;
+    settings.priority = static_cast<std::uint16_t>(random.below(16) << 12);
+    network.add_bridge(settings);
+  }
+  const auto cost = [&] {
+    return costs_differ ? static_cast<std::uint32_t>(1 + random.below(5)) * 20000
+                        : Rstp::kDefaultPathCost;
+  };
+  for (std::size_t i = 1; i < size; ++i) {
+    // No deeper than messages live: 20 hops.
+    const std::size_t from = i < 6 ? i - 1 : random.below(i);
+    network.add_cable(random.one_in(2) ? from : random.below(i), i, cost());
+  }
+  for (std::size_t extra = 1 + random.below(size); extra != 0; --extra) {
+    const std::size_t a = random.below(size);
+    const std::size_t b = random.below(size);
+    if (a != b) network.add_cable(a, b, cost());
+  }
+  return network;
+}
+
+void random_event(BridgeNetwork& network, Random& random) {
+  const std::size_t cable = random.below(network.cables());
+  const std::size_t bridge = random.below(network.bridges());
+  switch (random.below(6)) {
+    case 0: network.set_alive(bridge, !network.is_alive(bridge)); break;
+    case 1:
+      network.engine(bridge).set_priority(static_cast<std::uint16_t>(random.below(16) << 12));
+      break;
+    default: network.set_cable(cable, !network.cable(cable).up); break;
+  }
+}
+
+TEST(RstpProperty, RandomNetworksNeverLoopAndBecomeOneTree) {
+  Random random;
+  const bool thorough = environment_number("LANYARD_LONG", 0) != 0;
+  const std::uint64_t count = environment_number("LANYARD_TOPOLOGIES", thorough ? 100000 : 3000);
+  std::size_t events = 0;
+  std::size_t messages = 0;
+  std::size_t floods = 0;
+  std::vector<double> times;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t seed = environment_number("LANYARD_NETWORK", random.number());
+    Random own(seed);
+    BridgeNetwork network = random_network(own);
+    for (std::size_t cable = 0; cable < network.cables(); ++cable) network.set_cable(cable, true);
+    for (std::size_t left = own.below(6); left != 0; --left) {
+      network.run(milliseconds(own.one_in(2) ? own.below(100) : own.below(8000)));
+      random_event(network, own);
+      ++events;
+    }
+    const std::optional<Duration> took = network.converge(kBound);
+    messages += network.messages();
+    floods += network.floods();
+    const std::string where =
+        fmt::format("{}, network {} (seed {})\n", random.how_to_repeat(), i, seed);
+    ASSERT_EQ(network.loop(), "") << where;
+    ASSERT_TRUE(took) << where << network.flaw() << '\n' << network.describe();
+    times.push_back(std::chrono::duration<double>(*took).count());
+  }
+  std::sort(times.begin(), times.end());
+  fmt::print(
+      "{} networks, {} events, {} BPDUs, {} floods counted; one tree after {:.2f} s (half), "
+      "{:.2f} s (99 of 100), {:.2f} s (all)\n",
+      count, events, messages, floods, times[times.size() / 2], times[times.size() * 99 / 100],
+      times.back());
+}
+
+}  // namespace
+}  // namespace lanyard::testing
