@@ -118,7 +118,11 @@ gtest_discover_tests(lanyard_tests PROPERTIES LABELS unit TIMEOUT 60)
 # Simulated networks, which take a while if they are not optimised.
 add_executable(lanyard_sim_tests
   sim/bridge_network.cpp
+  sim/net_script.cpp
+  sim/rstp_network_test.cpp
   sim/rstp_property_test.cpp
 )
+target_compile_definitions(lanyard_sim_tests PRIVATE
+  LANYARD_NETS="${CMAKE_CURRENT_SOURCE_DIR}/sim/nets")
 target_link_libraries(lanyard_sim_tests PRIVATE lanyard_core GTest::gmock GTest::gtest_main)
 gtest_discover_tests(lanyard_sim_tests PROPERTIES LABELS unit TIMEOUT 120)
