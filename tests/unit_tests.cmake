@@ -49,6 +49,7 @@ add_executable(lanyard_tests
   switch/base/time_test.cpp
   switch/base/unix_socket_test.cpp
   switch/bridge/binding_table_test.cpp
+  switch/bridge/bpdu_test.cpp
   switch/bridge/conservation_test.cpp
   switch/bridge/dhcp_snooping_test.cpp
   switch/bridge/drop_test.cpp
@@ -63,6 +64,8 @@ add_executable(lanyard_tests
   switch/bridge/packet_inspector_test.cpp
   switch/bridge/port_set_test.cpp
   switch/bridge/port_test.cpp
+  switch/bridge/rstp_test.cpp
+  switch/bridge/spanning_tree_test.cpp
   switch/bridge/switch_test.cpp
   switch/bridge/token_bucket_test.cpp
   switch/bridge/vlan_table_test.cpp

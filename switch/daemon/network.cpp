@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "switch/base/text.h"
+#include "switch/bridge/spanning_tree.h"
 #include "switch/control/gateway_pages.h"
 #include "switch/daemon/network_guards.h"
 #include "switch/daemon/network_warnings.h"
@@ -68,6 +69,7 @@ Result<void> Network::make_vlans() {
   for (const std::uint16_t vlan : config_.vlans) {
     if (Result<void> made = switch_->vlans().create(vlan); !made) return made;
   }
+  set_spanning_tree(config_);
   return {};
 }
 
@@ -117,6 +119,18 @@ Result<void> Network::rehearse_socket(const SocketConfig& socket) {
   const Result<Socket> made = make_socket(beside);
   if (!made) return made.error();
   return {};
+}
+
+// Behind the gateway and the host's own interface is no switch.
+void Network::set_spanning_tree(const NetworkConfig& wanted) {
+  SpanningTree& tree = switch_->spanning_tree();
+  tree.set_priority(wanted.spanning_tree_priority);
+  tree.set_edge(0, kGatewayPort, wanted.needs_gateway());
+  tree.set_edge(0, HostLeg::kPort, wanted.host.has_value());
+  if (!wanted.spanning_tree) return tree.stop();
+  if (Result<void> started = tree.start(); !started) {
+    environment_.log.warning("network {}: {}", config_.name, started.error().text);
+  }
 }
 
 // A port has the VLAN of the socket its client came by, unless the operator has said otherwise.
@@ -370,6 +384,7 @@ void Network::adopt(const NetworkConfig& wanted) {
     if (found != sockets_.end()) *found->second.config = socket;
   }
   const bool other_guards = wanted.guard != config_.guard || wanted.hosts != config_.hosts;
+  set_spanning_tree(wanted);
   config_ = wanted;
   if (other_guards) apply_guards(config_, *switch_, environment_.log);
   for (const ForwardChange& change : later_) change(config_.forwards);

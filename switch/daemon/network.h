@@ -114,6 +114,7 @@ class Network final : public RpcNetwork, public EventSink {
   void report_move(const Event& event);
   void change_forwards(const ForwardChange& change);
   void remove_vlan(VlanId vlan);
+  void set_spanning_tree(const NetworkConfig& wanted);
   void publish(std::string_view kind, Json params) const;
 
   NetworkConfig config_;

@@ -163,6 +163,8 @@ struct NetworkConfig {
   std::vector<SocketConfig> sockets;
   std::vector<std::string> plugs;  // backend URLs, plugged in besides: "tap://guest0"
   std::uint16_t ports_max = 256;
+  bool spanning_tree = false;
+  std::uint16_t spanning_tree_priority = 0x8000;
   std::vector<std::uint16_t> vlans;
   std::uint32_t mtu = 1500;  // what guests are told
 

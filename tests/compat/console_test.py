@@ -134,7 +134,7 @@ def test_every_command_of_the_original_is_played() -> None:
     table = read_transcript(golden_file(SCENARIOS[0]))
     listed = next(exchange.reply for exchange in table if exchange.step == "help").split("\n")
     commands = [line.split(" ")[0] for line in listed if "/" in line.split(" ")[0]]
-    wanted = [path for path in commands if not path.startswith(("fstp/", "plugin/"))]
+    wanted = [path for path in commands if not path.startswith("plugin/")]
     played = {step.split(" ")[0] for scenario in SCENARIOS for step in scenario.steps}
     assert len(wanted) > 30
     assert [path for path in wanted if path not in played] == []

@@ -93,6 +93,11 @@ DIFFERENCES = (
     Difference(
         "VID 4094 is a VLAN like others", r"vlan/(all)?print 4094", instead(EMPTY_DATA + NO_SUCH)
     ),
+    Difference(
+        "the original does not know the role of tagged ports",
+        r"fstp/print.*",
+        lambda reply: reply.replace("role=Unknown", "role=Designated"),
+    ),
     Difference("a directory is no script", r"load \{dir\}", instead("1022 Invalid argument")),
     Difference(
         "VLAN 0 cannot be removed, even while no port is in it",

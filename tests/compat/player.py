@@ -21,6 +21,7 @@ MASKS = (
     (re.compile(r"\bFD (?: \d|[1-9]\d+)"), "FD ##"),
     (re.compile(r"^Hash: \d{4,}", re.M), "Hash: ####"),
     (re.compile(r"  age -?\d+ secs"), "  age # secs"),
+    (re.compile(r" age \d+ bonusport"), " age # bonusport"),
     (re.compile(r"/tmp/lyd-\w+"), "DIR"),
     (re.compile(r"^VDE switch V\.\S+", re.M), "VDE switch V.#"),
     (re.compile(r"^\(C\) .*", re.M), "(C) #"),

@@ -491,6 +491,69 @@ SCENARIOS = (
         root=True,
     ),
     Scenario(
+        "fstp",
+        ("--macaddr", "00:ff:01:02:03:04", "--priority", "0x11000"),
+        script(
+            """
+        fstp
+        help fstp
+        fstp/showinfo
+        fstp/print
+        fstp/setfstp
+        fstp/setfstp x
+        +one port=1
+        fstp/print
+        fstp/setfstp 1
+        fstp/showinfo
+        fstp/print
+        fstp/print 0
+        fstp/print x
+        fstp/print 9
+        fstp/print -1
+        fstp/print 4095
+        fstp/print 9999
+        fstp/setedge
+        fstp/setedge 0
+        fstp/setedge 0 1
+        fstp/setedge 0 1 1
+        fstp/print
+        fstp/setedge 0 1 0
+        fstp/setedge 0 5 1
+        fstp/setedge 0 99 1
+        fstp/setedge 0 -1 1
+        fstp/setedge 99 1 1
+        fstp/setedge 4095 1 1
+        fstp/bonus
+        fstp/bonus 0 1
+        fstp/bonus 0 1 1000
+        fstp/bonus 0 5 100
+        fstp/bonus 0 99 100
+        fstp/bonus 9 1 100
+        fstp/bonus 4095 1 100
+        fstp/bonus 0 1 -5
+        fstp/print
+        fstp/bonus 0 1 1000
+        vlan/create 7
+        vlan/addport 7 1
+        fstp/print 7
+        fstp/print
+        fstp/setedge 7 1 1
+        -one
+        fstp/print
+        port/sethub 1
+        fstp/showinfo
+        fstp/print 0
+        fstp/setfstp 1
+        fstp/setfstp 0
+        port/sethub 0
+        fstp/showinfo
+        fstp/setfstp 1
+        fstp/setfstp 0
+        fstp/showinfo
+        """
+        ),
+    ),
+    Scenario(
         "hub",
         ("--hub",),
         script(

@@ -132,6 +132,8 @@ Configuration any_configuration() {
     if (coin()) n.mtu = number<std::uint32_t>(1280, 9000);
     if (coin()) n.vlans = {7, 20, 4094};
     if (coin()) n.ports_max = number<std::uint16_t>(1, 4096);
+    if (coin()) n.spanning_tree = true;
+    if (coin()) n.spanning_tree_priority = number<std::uint16_t>(0, 65535);
     if (coin()) n.domain = one_of<std::string>({"", "lab.example"});
     if (coin()) n.sockets = {any_socket(name, 0, n), any_socket(name, 1, n)};
     if (coin()) n.sockets.clear();
