@@ -36,16 +36,16 @@ void Switch::relay(Port& in, FrameBatch& batch) {
       in.counters.drops.count(why);
       continue;
     }
+    if (takes_bpdus_ && is_bpdu(*frame)) {
+      spanning_tree_->receive(in.id(), *frame);
+      in.counters.drops.count(Drop::bpdu);
+      continue;
+    }
     if (in.guard != nullptr) {
       if (const Drop why = guards_.check(in, *frame, now_); why != Drop::none) {
         in.counters.drops.count(why);
         continue;
       }
-    }
-    if (takes_bpdus_ && is_bpdu(*frame)) {
-      spanning_tree_->receive(in.id(), *frame);
-      in.counters.drops.count(Drop::bpdu);
-      continue;
     }
     const EthernetView ethernet(frame->head());
     const VlanPlan& plan = vlans_.plan(frame->vlan);

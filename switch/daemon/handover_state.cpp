@@ -29,6 +29,23 @@ void fields(Archive& a, PortConfiguration& p) {
 }
 
 template <class Archive>
+void fields(Archive& a, VlanTreeState& t) {
+  a(1, t.vlan);
+  a(2, t.edges);
+  a(3, t.bonus_port);
+  a(4, t.bonus);
+}
+
+template <class Archive>
+void fields(Archive& a, SpanningTreeState& t) {
+  a(1, t.running);
+  a(2, t.priority);
+  a(3, t.vlans);
+  a(4, t.bpdu_guards);
+  a(5, t.root_guards);
+}
+
+template <class Archive>
 void fields(Archive& a, SwitchState& s) {
   a(1, s.mac);
   a(2, s.ports_max);
@@ -39,6 +56,7 @@ void fields(Archive& a, SwitchState& s) {
   a(7, s.pass_tags_by_default);
   a(8, s.vlans);
   a(9, s.ports);
+  a(10, s.spanning_tree);
 }
 
 template <class Archive>
