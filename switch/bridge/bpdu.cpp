@@ -36,6 +36,9 @@ constexpr std::uint8_t kCodeAlternate = 1;
 constexpr std::uint8_t kCodeRoot = 2;
 constexpr std::uint8_t kCodeDesignated = 3;
 
+// Ours, behind the BPDU and outside of the length, where Ethernet has padding.
+constexpr std::uint16_t kNumbersMark = 0x4c59;
+
 // What FSTP announces always, and what stands for its missing forward delay: the least that goes
 // with its maximum age (17.14: 2 * (delay - 1 s) >= max age).
 constexpr TreeTimes kFstpTimes{0, 40 * 256, 4 * 256, 0};
@@ -111,6 +114,12 @@ std::uint8_t flags_of(const Bpdu& bpdu) {
   return static_cast<std::uint8_t>(flags);
 }
 
+std::optional<Bpdu::Numbers> read_numbers(Reader padding) {
+  if (padding.u16() != kNumbersMark || padding.left() < 4) return std::nullopt;
+  const std::uint16_t said = padding.u16();
+  return Bpdu::Numbers{said, padding.u16()};
+}
+
 bool is_fstp(const Bpdu& bpdu) {
   TreeTimes times = bpdu.times;
   times.message_age = 0;
@@ -140,6 +149,8 @@ std::optional<Bpdu> decode_bpdu(std::span<const std::uint8_t> bytes) {
   Reader reader(bytes);
   const std::size_t length = reader.u16();
   if (length < kLlcSize + kTcnSize || reader.left() < length) return std::nullopt;
+  Reader padding = reader;
+  padding.take(length);
   reader.limit(length);
   if (reader.take(kLlcSize) != kLlc) return std::nullopt;
   const std::size_t size = reader.left();
@@ -169,6 +180,7 @@ std::optional<Bpdu> decode_bpdu(std::span<const std::uint8_t> bytes) {
   if (bpdu.kind == Bpdu::Kind::configuration && bpdu.times.message_age >= bpdu.times.max_age) {
     return std::nullopt;
   }
+  if (bpdu.kind == Bpdu::Kind::rapid) bpdu.numbers = read_numbers(padding);
   if (is_fstp(bpdu)) translate_fstp(bpdu);
   return bpdu;
 }
@@ -185,7 +197,13 @@ BpduFrame::BpduFrame(const Bpdu& bpdu, MacAddress source) {
   put(rapid ? kVersionRapid : 0, 1);
   put(tcn ? kTypeTcn : rapid ? kTypeRapid : kTypeConfiguration, 1);
   if (!tcn) put_body(bpdu);
-  if (!bpdu.fstp) size_ = kFrameMin;
+  if (bpdu.fstp) return;
+  if (rapid && bpdu.numbers) {
+    put(kNumbersMark, 2);
+    put(bpdu.numbers->said, 2);
+    put(bpdu.numbers->heard, 2);
+  }
+  size_ = kFrameMin;
 }
 
 void BpduFrame::put_body(const Bpdu& bpdu) {

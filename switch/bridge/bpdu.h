@@ -8,7 +8,11 @@
 // with other meanings. The role bits of root and alternate ports are exchanged, the bit of a
 // proposal says "this port is blocked", and the times are always 40, 4 and 0 seconds, which is how
 // it is told apart: no standard bridge announces a forward delay of 0. Decoding and encoding
-// translate, so that the engine sees one language. Values; any thread.
+// translate, so that the engine sees one language.
+//
+// And one thing is ours: an agreement does not say to what it agrees, and one that was on its way
+// while the tree changed can close a loop. So between our own switches the padding of RST BPDUs
+// holds a number of what is said and of what was heard. Values; any thread.
 #pragma once
 
 #include <array>
@@ -74,6 +78,14 @@ struct Bpdu {
   bool forwarding = false;
   bool agreement = false;
   bool acknowledgment = false;  // of a topology change
+  // Ours, in the padding, where others do not look: the number of what this port says, and of what
+  // it has heard last.
+  struct Numbers {
+    std::uint16_t said = 0;
+    std::uint16_t heard = 0;
+    friend bool operator==(const Numbers&, const Numbers&) = default;
+  };
+  std::optional<Numbers> numbers;
   PriorityVector priority;
   TreeTimes times;
 

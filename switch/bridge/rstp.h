@@ -134,6 +134,7 @@ class Rstp {
   static void reselect(Port& p);
   RstpPort::Received rcv_info(Port& p);
   void record_agreement(Port& p);
+  static bool is_answer(Port& p);
   void set_tc_flags(Port& p);
   void update_rcvd_info_while(Port& p);
   void update_roles_tree();

@@ -87,6 +87,10 @@ void Rstp::information_disabled(Port& p) {
 void Rstp::information_update(Port& p) {
   p.information = Information::current;
   p.proposing = p.proposed = false;
+  if (p.designated_priority != p.port_priority || p.info_is != InfoIs::mine) {
+    ++p.numbers.said;
+    p.doubtful_answer = {};
+  }
   // The standard keeps an agreement when the information becomes better: who agreed to less agrees
   // to more. But the neighbour may have had better of its own meanwhile and no longer be what it
   // was when it agreed; then both ends of the cable forward, and a loop can close behind them
@@ -142,6 +146,7 @@ Received Rstp::rcv_info(Port& p) {
     p.rcvd_tcn = true;
     return Received::other;
   }
+  if (message.numbers) p.numbers.heard = message.numbers->said;
   p.msg_priority = message.priority;
   p.msg_times = message.times;
   p.msg_times.hello = std::max(p.msg_times.hello, TreeTimes::kSecond);
@@ -169,8 +174,21 @@ Received Rstp::rcv_info(Port& p) {
 void Rstp::record_agreement(Port& p) {
   p.agreed = !settings_.old_protocol && p.message.kind == Bpdu::Kind::rapid && p.point_to_point &&
              p.message.agreement && p.msg_priority.root == p.port_priority.root &&
-             p.sent_priority == p.designated_priority;
+             p.sent_priority == p.designated_priority && is_answer(p);
   if (p.agreed) p.proposing = false;
+}
+
+// Whether the message answers what was said last, or was on its way before that came. Our own
+// switches say what they have heard. Of others' root ports the cost follows from it, unless a cable
+// costs its other end something else: then the neighbour is asked again, and has to say the same.
+bool Rstp::is_answer(Port& p) {
+  if (p.message.numbers) return p.message.numbers->heard == p.numbers.said;
+  const bool fits = p.message.role != PortRole::root ||
+                    p.msg_priority.cost == p.designated_priority.cost + p.path_cost ||
+                    p.msg_priority == p.doubtful_answer;
+  p.doubtful_answer = p.msg_priority;
+  if (!fits) p.new_info = true;
+  return fits;
 }
 
 // setTcFlags (17.21.17); notifications are dealt with by rcv_info().

@@ -126,6 +126,7 @@ void Rstp::transmit(Port& p, Bpdu::Kind kind) {
   }
   if (kind == Bpdu::Kind::rapid) {
     bpdu.fstp = p.fstp;
+    bpdu.numbers = p.numbers;
     bpdu.role = p.role;
     bpdu.proposal = p.proposing;
     bpdu.learning = p.learning;

@@ -54,7 +54,9 @@ struct RstpPort {
   PriorityVector port_priority;
   PriorityVector designated_priority;
   PriorityVector msg_priority;
-  PriorityVector sent_priority;  // what the neighbour was told last; not in the standard
+  PriorityVector sent_priority;    // what the neighbour was told last; not in the standard
+  PriorityVector doubtful_answer;  // what it said when it last agreed; nor is this
+  Bpdu::Numbers numbers;           // of what is said here, and was heard
   TreeTimes port_times;
   TreeTimes designated_times;
   TreeTimes msg_times;

@@ -68,12 +68,18 @@ void BridgeNetwork::start_engine(Bridge& bridge) {
   bridge.engine = std::make_unique<Rstp>(bridge.settings, bridge);
   for (PortId port = 1; port < bridge.cable_of.size(); ++port) {
     bridge.engine->add_port(port);
-    bridge.engine->set_path_cost(port, cables_[bridge.cable_of[port]].cost);
+    bridge.engine->set_path_cost(port, cost_at(bridge, port));
   }
 }
 
-std::size_t BridgeNetwork::add_cable(std::size_t a, std::size_t b, std::uint32_t cost) {
-  Cable cable{{}, false, cost};
+std::uint32_t BridgeNetwork::cost_at(const Bridge& bridge, PortId port) const {
+  const Cable& cable = cables_[bridge.cable_of[port]];
+  return cable.costs[cable.ends[0].bridge == bridge.index && cable.ends[0].port == port ? 0 : 1];
+}
+
+std::size_t BridgeNetwork::add_cable(std::size_t a, std::size_t b, std::uint32_t cost_a,
+                                     std::uint32_t cost_b) {
+  Cable cable{{}, false, {cost_a, cost_b}};
   for (std::size_t end = 0; end < 2; ++end) {
     Bridge& bridge = *bridges_[end == 0 ? a : b];
     const auto port = static_cast<PortId>(bridge.cable_of.size());
@@ -82,7 +88,7 @@ std::size_t BridgeNetwork::add_cable(std::size_t a, std::size_t b, std::uint32_t
     bridge.states.push_back(PortState::discarding);
     bridge.last_arrival.push_back(Time(0));
     bridge.engine->add_port(port);
-    bridge.engine->set_path_cost(port, cost);
+    bridge.engine->set_path_cost(port, cable.costs[end]);
   }
   cables_.push_back(cable);
   generations_.push_back(0);
@@ -248,10 +254,11 @@ std::vector<std::uint64_t> BridgeNetwork::distances_from(std::size_t root) const
     shorter = false;
     for (const Cable& cable : cables_) {
       if (!cable.up) continue;
-      for (const auto& [a, b] : {std::pair(cable.ends[0].bridge, cable.ends[1].bridge),
-                                 std::pair(cable.ends[1].bridge, cable.ends[0].bridge)}) {
-        if (far[a] == kFar || far[a] + cable.cost >= far[b]) continue;
-        far[b] = far[a] + cable.cost;
+      for (std::size_t end = 0; end < 2; ++end) {
+        const std::uint64_t before = far[cable.ends[1 - end].bridge];
+        std::uint64_t& here = far[cable.ends[end].bridge];
+        if (before == kFar || before + cable.costs[end] >= here) continue;
+        here = before + cable.costs[end];
         shorter = true;
       }
     }

@@ -33,13 +33,16 @@ class BridgeNetwork {
     };
     End ends[2];
     bool up = false;
-    std::uint32_t cost = Rstp::kDefaultPathCost;
+    std::uint32_t costs[2] = {Rstp::kDefaultPathCost, Rstp::kDefaultPathCost};  // to either end
   };
 
   explicit BridgeNetwork(Random& random) : random_(random) {}
 
   std::size_t add_bridge(const BridgeSettings& settings);
-  std::size_t add_cable(std::size_t a, std::size_t b, std::uint32_t cost = Rstp::kDefaultPathCost);
+  std::size_t add_cable(std::size_t a, std::size_t b, std::uint32_t cost = Rstp::kDefaultPathCost) {
+    return add_cable(a, b, cost, cost);
+  }
+  std::size_t add_cable(std::size_t a, std::size_t b, std::uint32_t cost_a, std::uint32_t cost_b);
   // The ends are told within 10 ms, each at its own time.
   void set_cable(std::size_t cable, bool up);
   void set_alive(std::size_t bridge, bool alive);  // all its cables, and what it knew
@@ -99,6 +102,7 @@ class BridgeNetwork {
   void handle(const Event& event);
   void post(Event event);
   void start_engine(Bridge& bridge);
+  std::uint32_t cost_at(const Bridge& bridge, PortId port) const;
   void tell_end(const Cable::End& end, bool up);
   void count_frames();
   bool flood_from(std::size_t bridge, std::vector<unsigned>& copies);

@@ -43,12 +43,12 @@ BridgeNetwork random_network(Random& random) {
   for (std::size_t i = 1; i < size; ++i) {
     // No deeper than messages live: 20 hops.
     const std::size_t from = i < 6 ? i - 1 : random.below(i);
-    network.add_cable(random.one_in(2) ? from : random.below(i), i, cost());
+    network.add_cable(random.one_in(2) ? from : random.below(i), i, cost(), cost());
   }
   for (std::size_t extra = 1 + random.below(size); extra != 0; --extra) {
     const std::size_t a = random.below(size);
     const std::size_t b = random.below(size);
-    if (a != b) network.add_cable(a, b, cost());
+    if (a != b) network.add_cable(a, b, cost(), cost());
   }
   return network;
 }

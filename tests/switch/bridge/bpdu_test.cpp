@@ -121,6 +121,15 @@ TEST(Bpdu, ComesBackAsItWasSent) {
   EXPECT_EQ(there_and_back(notification), notification);
 }
 
+TEST(Bpdu, HasNumbersInItsPadding) {
+  Bpdu numbered = some_bpdu();
+  numbered.numbers = Bpdu::Numbers{0x1234, 0xfffe};
+  EXPECT_EQ(there_and_back(numbered), numbered);
+  EXPECT_EQ(BpduFrame(numbered, MacAddress{}).bytes().size(), 60U);
+  numbered.fstp = true;
+  EXPECT_FALSE(there_and_back(numbered)->numbers) << "that one has no padding";
+}
+
 TEST(Bpdu, IsPaddedToTheLeastFrame) {
   EXPECT_EQ(BpduFrame(some_bpdu(), MacAddress{}).bytes().size(), 60U);
 }

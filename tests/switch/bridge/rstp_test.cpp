@@ -57,6 +57,7 @@ class RstpTest : public ::testing::Test, public RstpActions {
   }
   Bpdu agreement_of(BridgeId neighbour, PortId port) {
     Bpdu bpdu = sent[port].back();
+    bpdu.numbers->heard = bpdu.numbers->said;
     bpdu.role = PortRole::root;
     bpdu.agreement = bpdu.learning = bpdu.forwarding = true;
     bpdu.proposal = false;
@@ -115,6 +116,30 @@ TEST_F(RstpTest, AnAgreementToAnotherRootIsNone) {
   agreement.priority.root = kWorse;
   bridge.receive(1, agreement);
   EXPECT_EQ(states[1], PortState::discarding);
+}
+
+TEST_F(RstpTest, AnAgreementToWhatWasSaidBeforeIsNone) {
+  bridge.receive(1, from(kWorse));
+  Bpdu agreement = agreement_of(kWorse, 1);
+  --agreement.numbers->heard;
+  bridge.receive(1, agreement);
+  EXPECT_EQ(states[1], PortState::discarding);
+  ++agreement.numbers->heard;
+  bridge.receive(1, agreement);
+  EXPECT_EQ(states[1], PortState::forwarding);
+}
+
+TEST_F(RstpTest, AForeignAgreementOfAnUnlikelyCostIsAskedForAgain) {
+  bridge.receive(1, from(kWorse));
+  Bpdu agreement = agreement_of(kWorse, 1);
+  agreement.numbers.reset();
+  agreement.priority.cost += 1000;
+  sent.clear();
+  bridge.receive(1, agreement);
+  EXPECT_EQ(states[1], PortState::discarding);
+  EXPECT_EQ(sent[1].size(), 1U);
+  bridge.receive(1, agreement);
+  EXPECT_EQ(states[1], PortState::forwarding);
 }
 
 TEST_F(RstpTest, AgreesToAProposalAfterItsOtherPortsAreInStep) {

@@ -94,6 +94,7 @@ TEST_F(SpanningTreeTest, AnEdgeForwardsAtOnce) {
   tree().set_edge(0, 1, true);
   tree().set_edge(0, 2, true);
   ASSERT_TRUE(tree().start());
+  bridge->flush().clear();
   bridge.received(2);
   bridge.send(1, frame().from(kAlice).to(kBroadcast));
   EXPECT_EQ(bridge.received(2).size(), 1U);
@@ -103,6 +104,7 @@ TEST_F(SpanningTreeTest, AnEdgeForwardsAtOnce) {
 TEST_F(SpanningTreeTest, OffAgainEverythingForwards) {
   ASSERT_TRUE(tree().start());
   tree().stop();
+  bridge->flush().clear();
   for (PortId id = 1; id <= 3; ++id) bridge.received(id);
   bridge.send(1, frame().from(kAlice).to(kBroadcast));
   EXPECT_EQ(bridge.received(2).size(), 1U);
