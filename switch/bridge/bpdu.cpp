@@ -132,7 +132,10 @@ void translate_fstp(Bpdu& bpdu) {
   bpdu.proposal = false;
   bpdu.acknowledgment = false;
   if (bpdu.role == PortRole::root) {
-    bpdu.role = PortRole::alternate;
+    // A blocked port. When it hears of a worse root it offers the one it knows, without agreement,
+    // and forwards once that is taken.
+    bpdu.role = bpdu.agreement ? PortRole::alternate : PortRole::designated;
+    bpdu.proposal = !bpdu.agreement;
   } else if (bpdu.role == PortRole::alternate) {
     bpdu.role = PortRole::root;
   }

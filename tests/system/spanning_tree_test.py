@@ -147,7 +147,7 @@ def test_a_triangle_survives_the_loss_of_any_cable_and_never_loops() -> None:
         ring.assert_no_copies()
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("place", [0, 1, 2])
 def test_ours_replace_all_but_one_of_the_originals(place: int) -> None:
     """The original may be the root, in the middle, or the one whose cable is blocked."""
     need_original()

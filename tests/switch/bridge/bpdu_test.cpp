@@ -88,11 +88,12 @@ struct Dialect {
 
 TEST(Bpdu, InTheDialectHasItsRoleBits) {
   constexpr std::size_t kFlagsAt = 21;
-  for (const Dialect& row : {Dialect{PortRole::designated, 0x0c}, Dialect{PortRole::root, 0x04},
-                             Dialect{PortRole::alternate, 0x0a}, Dialect{PortRole::backup, 0x0a}}) {
+  for (const Dialect& row : {Dialect{PortRole::designated, 0x0c}, Dialect{PortRole::root, 0x44},
+                             Dialect{PortRole::alternate, 0x4a}, Dialect{PortRole::backup, 0x4a}}) {
     Bpdu bpdu;
     bpdu.fstp = true;
     bpdu.role = row.role;
+    bpdu.agreement = row.role != PortRole::designated;
     bpdu.proposal = true;  // of which it knows nothing
     const BpduFrame frame(bpdu, MacAddress{});
     EXPECT_EQ(frame.bytes()[kFlagsAt], row.flags) << static_cast<int>(row.role);
@@ -103,6 +104,15 @@ TEST(Bpdu, InTheDialectHasItsRoleBits) {
     const PortRole role = row.role == PortRole::backup ? PortRole::alternate : row.role;
     EXPECT_EQ(back->role, role);
   }
+}
+
+TEST(Bpdu, OfABlockedPortOfVdeSwitchWithoutAgreementOffersARoot) {
+  std::string hex = kFromVdeSwitch;
+  hex.replace(hex.find("7c"), 2, "0a");
+  const std::optional<Bpdu> bpdu = read(hex);
+  ASSERT_TRUE(bpdu);
+  EXPECT_EQ(bpdu->role, PortRole::designated);
+  EXPECT_TRUE(bpdu->proposal);
 }
 
 TEST(Bpdu, ComesBackAsItWasSent) {
