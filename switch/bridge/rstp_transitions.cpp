@@ -67,7 +67,7 @@ void Rstp::enter_role(Port& p) {
   p.role = p.selected_role;
   p.blocked = false;
   if (is_blocking(p.role)) p.learn = p.forward = false;
-  if (retires) {
+  if (retires && p.send_rstp) {
     // Stricter than the standard, which leaves the old root port forwarding when the new one does
     // so already, while the neighbour still counts on what it agreed to as a root port.
     p.learn = p.forward = false;
