@@ -28,6 +28,9 @@ ADDED_COMMANDS = (
     "guard/setbinding",
     "guard/bandwidth",
     "guard/setbandwidth",
+    "fstp/setpriority",
+    "fstp/bpduguard",
+    "fstp/rootguard",
 )
 
 EMPTY_DATA = "0000 DATA END WITH '.'\n.\n"
