@@ -148,7 +148,6 @@ void add_port_commands(CommandTable& table);
 void add_vlan_commands(CommandTable& table);
 void add_lanyard_commands(CommandTable& table);  // what VDE does not have; last
 void add_guard_commands(CommandTable& table);
-void add_lanyard_commands(CommandTable& table);        // what VDE does not have; last
 void add_spanning_tree_commands(CommandTable& table);  // neither does it have these
 void add_all_commands(CommandTable& table);
 
