@@ -67,6 +67,7 @@ void write_tables(std::string& out, const std::string& path, const ConfigLeaf& l
   for (ConfigJson element : leaf.value) {
     if (leaf.key == "guest") prune(element, HostConfig{});
     if (leaf.key == "socket") prune(element, SocketConfig{});
+    if (leaf.key == "guard.group") prune(element, BandwidthGroup{});
     append(out, "\n[[{}]]\n", path);
     for (const auto& [key, member] : element.items()) {
       append(out, "{} = {}\n", key_text(key), value_text(member));

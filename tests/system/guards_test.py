@@ -51,8 +51,10 @@ def ethernet(destination: bytes, source: bytes, kind: int, payload: bytes) -> by
 
 def ipv4(source: str, protocol: int, payload: bytes) -> bytes:
     length = 20 + len(payload)
-    head = struct.pack("!BBHHHBBH", 0x45, 0, length, 1, 0, 64, protocol, 0)
-    return head + ip(source) + ip("255.255.255.255") + payload
+    head = struct.pack("!BBHHHBB", 0x45, 0, length, 1, 0, 64, protocol)
+    addresses = ip(source) + ip("255.255.255.255")
+    words = sum(struct.unpack("!9H", head + addresses))
+    return head + struct.pack("!H", 0xFFFF - words % 0xFFFF) + addresses + payload
 
 
 def ipv6(next_header: int, payload: bytes, source: str = "fe80::e") -> bytes:
@@ -227,6 +229,58 @@ def test_addresses_that_the_server_hands_out_are_bound(lab: Lab) -> None:
     assert lab.passes(lab.mallory, ours)
     row = lab.daemon.rpc("binding.list", network="lab")["bindings"][0]
     assert (row["address"], row["origin"], row["port"]) == ("10.0.2.50", "dhcp", lab.mallory.port)
+
+
+def test_guards_that_are_turned_on_late_know_the_servers_leases(home: Lab) -> None:
+    home.daemon.wait_serving("home")
+    wait_until(
+        "the leases are bindings",
+        lambda: len(home.daemon.rpc("binding.list", network="home")["bindings"]) == 2,
+    )
+    home.set(home.mallory, ip_source_guard="on")
+    alpha = bytes.fromhex("525400000001")  # has 10.0.2.15, says the gateway
+
+    def tcp(source: str) -> bytes:
+        return ethernet(frames.BROADCAST, alpha, frames.IPV4, ipv4(source, 6, bytes(20)))
+
+    marker = ethernet(frames.BROADCAST, alpha, frames.EXPERIMENT, b"marker")
+    for frame in (tcp("10.0.2.16"), tcp("10.0.2.15"), marker):
+        home.mallory.send(frame)
+    assert home.alice.recv(5.0) == tcp("10.0.2.15")
+    assert home.alice.recv(5.0) == marker
+
+
+def test_the_real_server_binds_what_it_gives() -> None:
+    with (
+        NetworksDaemon("[network.home]\nkind = 'nat'\n", gateway=None) as daemon,
+        VdeClient(daemon.socket("home")) as guest,
+    ):
+        daemon.wait_serving("home")
+        port = {"network": "home", "port": guest.port}
+        daemon.rpc("guard.set", key="ip_source_guard", value="on", **port)
+        daemon.rpc("guard.set", key="arp_inspection", value="on", **port)
+
+        def ask(message: int, more: bytes = b"") -> bytes:
+            request = dhcp(1, message, ALICE, "0.0.0.0").rstrip(b"\xff") + more + b"\xff"
+            packet = ipv4("0.0.0.0", UDP, udp(68, 67, request))
+            guest.send(ethernet(frames.BROADCAST, ALICE, frames.IPV4, packet))
+            while (got := guest.recv(10.0)) is not None:
+                if got[12:14] == b"\x08\x00" and got[36:38] == b"\x00\x44":
+                    return got[42:]
+            raise AssertionError("the server does not answer")
+
+        offered = ask(1)[16:20]
+        assert ask(3, bytes([50, 4]) + offered + bytes([54, 4]) + ip("10.0.2.2"))[16:20] == offered
+        rows = daemon.rpc("binding.list", network="home")["bindings"]
+        address = str(ipaddress.ip_address(offered))
+        assert [(row["address"], row["port"]) for row in rows] == [(address, guest.port)]
+        request = struct.pack("!HHBBH", 1, frames.IPV4, 6, 4, 1)
+        request += ALICE + offered + bytes(6) + ip("10.0.2.2")
+        guest.send(ethernet(frames.BROADCAST, ALICE, frames.ARP, request))
+        wait_until(
+            "the router answers",
+            lambda: (guest.recv(1.0) or b"")[12:22] == bytes.fromhex("08060001080006040002"),
+        )
 
 
 def test_a_flood_of_addresses_fills_only_ones_own_share(lab: Lab) -> None:
