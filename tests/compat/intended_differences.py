@@ -53,10 +53,6 @@ def instead(reply: str) -> Callable[[str], str]:
     return lambda _: reply
 
 
-def without_later_menu(reply: str) -> str:
-    return re.sub(r"^plugin[ /].*\n", "", reply, flags=re.M)
-
-
 def one_port_less(reply: str) -> str:
     return re.sub(r"(?<=to port: )\d{3}", lambda match: f"{int(match[0]) - 1:03d}", reply)
 
@@ -66,7 +62,6 @@ def known_user_of_port_3(reply: str) -> str:
 
 
 DIFFERENCES = (
-    Difference("the menu plugin/ is not there yet", r"help.*", without_later_menu),
     Difference(
         "the original's text says `add` for the command that deletes",
         r"help( vlan)?",
