@@ -47,6 +47,7 @@ Port& Switch::make_port(PortId id, bool allocatable) {
     set = guards_.set(*ports_[id], without);
   }
   vlans_.add_port(id);
+  if (guard_by_default.root_guard) spanning_tree_->set_root_guard(id, true);
   Event event;
   event.kind = Event::Kind::port_added;
   event.port = id;
@@ -239,7 +240,13 @@ Result<void> Switch::remove_from_vlan(VlanId vlan, PortId id) {
 Result<void> Switch::set_guard(PortId id, const GuardSettings& settings) {
   if (id > ports_max_) return bad_port(id, ports_max_);
   if (ports_[id] == nullptr) return no_port(id);
-  return guards_.set(*ports_[id], settings);
+  const bool was_root_guard = Guards::of(*ports_[id]).root_guard;
+  Result<void> set = guards_.set(*ports_[id], settings);
+  // What was said to the spanning tree alone stays as it was said there.
+  if (set && settings.root_guard != was_root_guard) {
+    spanning_tree_->set_root_guard(id, settings.root_guard);
+  }
+  return set;
 }
 
 void Switch::set_hub(bool hub) {

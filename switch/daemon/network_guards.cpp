@@ -52,7 +52,7 @@ void apply_guards(const NetworkConfig& config, Switch& bridge, Log& log) {
     if (port.guard_chosen) return;
     // A guest's port keeps the trust of the place where it was plugged in.
     const bool trusted = port.reserved || (port.active() && Guards::of(port).trusted);
-    warn(guards.set(port, trusted ? trusted_guard() : config.guard.guests));
+    warn(bridge.set_guard(port.id(), trusted ? trusted_guard() : config.guard.guests));
   });
   for (const BandwidthGroup& group : guards.groups()) {
     const auto& wanted = config.guard.groups;

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "switch/bridge/spanning_tree.h"
 #include "tests/support/test_switch.h"
 
 namespace lanyard {
@@ -261,6 +262,18 @@ TEST_F(GuardsTest, AFloodOfViolationsIsAFewEvents) {
   bridge.send(1, std::vector<WireFrame>(10, frame().from(kBob)));
   EXPECT_THAT(bridge.events().take(),
               ElementsAre("port 1 dropped 1000 mac_spoofed from 02:00:00:00:00:b2"));
+}
+
+TEST_F(GuardsTest, RootGuardIsTheSpanningTrees) {
+  set(1, {{"root_guard", "on"}});
+  EXPECT_TRUE(bridge->spanning_tree().has_root_guard(1));
+  set(1, {{"isolated", "on"}});
+  EXPECT_TRUE(bridge->spanning_tree().has_root_guard(1));
+  set(1, {{"root_guard", "off"}});
+  EXPECT_FALSE(bridge->spanning_tree().has_root_guard(1));
+  bridge->guard_by_default.root_guard = true;
+  bridge.plug(7);
+  EXPECT_TRUE(bridge->spanning_tree().has_root_guard(7));
 }
 
 TEST_F(GuardsTest, NewPortsHaveTheDefault) {
