@@ -112,6 +112,13 @@ class OptionDifference:
 
 
 OPTION_DIFFERENCES = (
+    OptionDifference(
+        "with a spanning tree a port forwards once it is known where it leads, not at once, and BPDUs are padded",
+        tuple(
+            f"{line} --macaddr 00:ff:01:02:03:04"
+            for line in ("-F", "--fstp", "-F --priority 0x1000", "-F --priority 70000")
+        ),
+    ),
     OptionDifference("a mode that is not octal is passed over, all of it", ("-m 0x1ff",)),
     OptionDifference(
         "what is wrong with a command line is said on standard error, not with the help on standard output",
