@@ -16,7 +16,7 @@ from networks_daemon import NetworksDaemon, RpcFailed
 from vde_client import VdeClient
 from waiting import wait_until
 
-STAYS = "[network.stays]\nkind = 'internal'\n"
+STAYS = "[network.stays]\nkind = 'internal'\nguard.broadcast_pps = 0\n"
 NAT = "[network.nat]\nkind = 'nat'\n"
 WEB = (
     "[[network.nat.forward]]\nname = 'web'\nfrom = 'tcp:127.0.0.1:18080'\nto = '10.0.2.15:80'\n"
