@@ -205,5 +205,7 @@ def test_a_linux_bridge_with_stp_in_the_ring() -> None:
         ring.assert_no_copies()
         # One way to the root is lost without a word: its information dies after three hellos.
         net.ip("link", "set", "tap1", "nomaster")
-        wait_until("another way", lambda: ring.connected() and blocked(switches) == 0, timeout=15)
+        # 802.1D allows the max age and two forward delays (36 s with a delay of 15 s); once in a dozen runs 15 s
+        # were not enough, and why is not known.
+        wait_until("another way", lambda: ring.connected() and blocked(switches) == 0, timeout=45)
         ring.assert_nothing_circulates()
