@@ -77,6 +77,7 @@ add_executable(lanyard_tests
   switch/control/rpc_params_test.cpp
   switch/control/rpc_server_test.cpp
   switch/daemon/handover_state_test.cpp
+  switch/daemon/options_test.cpp
   switch/daemon/reload_plan_test.cpp
   switch/frame/ethernet_test.cpp
   switch/frame/frame_pool_test.cpp
@@ -104,6 +105,7 @@ add_executable(lanyard_tests
   switch/network/json_rpc_test.cpp
   switch/network/policy_rule_test.cpp
   switch/runtime/backend_test.cpp
+  switch/runtime/busy_poll_test.cpp
   switch/runtime/event_loop_test.cpp
   switch/runtime/lane_test.cpp
 )

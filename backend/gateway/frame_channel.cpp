@@ -37,7 +37,8 @@ Result<std::unique_ptr<FrameChannel>> FrameChannel::open(EventLoop& loop, Unique
     return Error{EPROTOTYPE, fmt::format("descriptor {} is not a SOCK_SEQPACKET socket", fd.get())};
   }
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
-  std::unique_ptr<FrameChannel> channel(new FrameChannel(std::move(fd), std::move(callbacks)));
+  std::unique_ptr<FrameChannel> channel(
+      new FrameChannel(loop, std::move(fd), std::move(callbacks)));
   channel->buffers_ = ::mmap(nullptr, kBuffers, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (channel->buffers_ == MAP_FAILED) {
@@ -62,8 +63,8 @@ Result<std::unique_ptr<FrameChannel>> FrameChannel::open(EventLoop& loop, Unique
   return channel;
 }
 
-FrameChannel::FrameChannel(UniqueFd fd, Callbacks callbacks)
-    : fd_(std::move(fd)), callbacks_(std::move(callbacks)) {}
+FrameChannel::FrameChannel(EventLoop& loop, UniqueFd fd, Callbacks callbacks)
+    : loop_(loop), fd_(std::move(fd)), callbacks_(std::move(callbacks)) {}
 
 FrameChannel::~FrameChannel() {
   watch_.reset();
@@ -110,6 +111,7 @@ bool FrameChannel::accept(std::size_t slot, const mmsghdr& message, Received& in
     return false;
   }
   into.offload = reading.offload;
+  loop_.carried(size);
   ++counters_.received_frames;
   counters_.received_bytes += size;
   return true;
@@ -148,6 +150,7 @@ bool FrameChannel::send_now(const VirtioHeader& header, std::span<const std::uin
   if (::sendmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
     ++counters_.sent_frames;
     counters_.sent_bytes += frame.size();
+    loop_.carried(frame.size());
     return true;
   }
   if (is_full(errno)) {
@@ -179,6 +182,7 @@ bool FrameChannel::write_batch() {
     for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) {
       ++counters_.sent_frames;
       counters_.sent_bytes += out_parts_[i].iov_len - kVirtioHeaderSize;
+      loop_.carried(out_parts_[i].iov_len);
     }
     consume(static_cast<std::size_t>(sent));
     return true;

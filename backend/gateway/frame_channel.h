@@ -81,7 +81,7 @@ class FrameChannel {
     std::uint32_t size = 0;
   };
 
-  FrameChannel(UniqueFd fd, Callbacks callbacks);
+  FrameChannel(EventLoop& loop, UniqueFd fd, Callbacks callbacks);
 
   void on_events(std::uint32_t events);
   void receive();
@@ -93,6 +93,7 @@ class FrameChannel {
   void close();
   void set_writable_interest(bool on);
 
+  EventLoop& loop_;
   UniqueFd fd_;
   Callbacks callbacks_;
   EventLoop::Watch watch_;

@@ -7,12 +7,15 @@
 #include <sys/signalfd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 #include "backend/gateway/control.h"
 #include "backend/gateway/process.h"
+#include "switch/base/text.h"
 #include "switch/base/version.h"
 
 namespace lanyard {
@@ -34,11 +37,24 @@ UniqueFd termination() {
   return UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-int run() {
+// `lanyardd` says what it was told itself.
+std::uint32_t busy_poll_us(int argc, char* argv[]) {
+  constexpr std::string_view kOption = "--busy-poll=";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (!word.starts_with(kOption)) continue;
+    const std::optional<std::int64_t> us = parse_integer(word.substr(kOption.size()));
+    if (us && *us >= 0 && *us <= BusyPoll::kMaxUs) return static_cast<std::uint32_t>(*us);
+  }
+  return BusyPoll::kDefaultUs;
+}
+
+int run(std::uint32_t busy_poll_us) {
   if (Result<void> prepared = prepare_process(); !prepared) return complain(prepared.error());
   Result<std::unique_ptr<EventLoop>> made = EventLoop::create();
   if (!made) return complain(made.error());
   EventLoop& loop = *made.value();
+  loop.set_busy_poll(BusyPoll::of_microseconds(busy_poll_us));
   const UniqueFd terminated = termination();
   Result<EventLoop::Watch> watch =
       loop.watch(terminated.get(), EPOLLIN, [&loop](std::uint32_t) { loop.stop(); });
@@ -62,9 +78,10 @@ int main(int argc, char* argv[]) {
   }
   if (first == "--help" || first == "-h") {
     std::puts(
-        "lanyard-gateway [NETWORK]: serves a network of lanyardd, which starts it. "
+        "lanyard-gateway [NETWORK] [--busy-poll=US]: serves a network of lanyardd, which starts "
+        "it. "
         "See lanyard-gateway(8).");
     return 0;
   }
-  return lanyard::run();
+  return lanyard::run(lanyard::busy_poll_us(argc, argv));
 }

@@ -77,6 +77,7 @@ std::optional<int> Daemon::start() {
     return kExitFailure;
   }
   loop_ = loop.take();
+  loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
   hub_ = std::make_unique<DebugHub>(*loop_, log_);
   Switch::Settings settings;
   settings.mac = options_.mac.value_or(random_mac());

@@ -70,7 +70,7 @@ std::string how_it_ended(int status) {
 }  // namespace
 
 GatewayProcess::GatewayProcess(EventLoop& loop, Log& log, ProcessReaper& reaper,
-                               std::string program, std::string network, bool silent,
+                               GatewayProgram program, std::string network, bool silent,
                                Callbacks callbacks)
     : loop_(loop),
       log_(log),
@@ -131,14 +131,15 @@ Result<pid_t> GatewayProcess::execute(int frames, int control) const {
       &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   std::string name = "lanyard-gateway";
   std::string network = network_;
-  std::array<char*, 3> arguments{name.data(), network.data(), nullptr};
+  std::string busy_poll = fmt::format("--busy-poll={}", program_.busy_poll_us);
+  std::array<char*, 4> arguments{name.data(), network.data(), busy_poll.data(), nullptr};
   pid_t pid = 0;
   const int code =
-      ::posix_spawnp(&pid, program_.c_str(), &actions, &attributes, arguments.data(), environ);
+      ::posix_spawnp(&pid, program_.path.c_str(), &actions, &attributes, arguments.data(), environ);
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (code != 0) {
-    return Error{code, fmt::format("cannot start {}, which serves network {}: {}", program_,
+    return Error{code, fmt::format("cannot start {}, which serves network {}: {}", program_.path,
                                    network_, std::strerror(code))};
   }
   return pid;

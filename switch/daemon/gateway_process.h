@@ -30,9 +30,15 @@
 #include "switch/base/log.h"
 #include "switch/control/rpc_host.h"
 #include "switch/daemon/process_reaper.h"
+#include "switch/runtime/busy_poll.h"
 #include "switch/runtime/line_channel.h"
 
 namespace lanyard {
+
+struct GatewayProgram {
+  std::string path;
+  std::uint32_t busy_poll_us = BusyPoll::kDefaultUs;
+};
 
 class GatewayProcess {
  public:
@@ -54,7 +60,7 @@ class GatewayProcess {
 
   // With `silent` it has no standard output and error: those are of whoever waits for the daemon
   // to go to the background, and a pipe that a gateway holds open never ends.
-  GatewayProcess(EventLoop& loop, Log& log, ProcessReaper& reaper, std::string program,
+  GatewayProcess(EventLoop& loop, Log& log, ProcessReaper& reaper, GatewayProgram program,
                  std::string network, bool silent, Callbacks callbacks);
   ~GatewayProcess();
   GatewayProcess(const GatewayProcess&) = delete;
@@ -102,7 +108,7 @@ class GatewayProcess {
   EventLoop& loop_;
   Log& log_;
   ProcessReaper& reaper_;
-  std::string program_;
+  GatewayProgram program_;
   std::string network_;
   bool silent_;
   Callbacks callbacks_;

@@ -31,7 +31,7 @@ struct NetworkEnvironment {
   const BackendRegistry& backends;
   ProcessReaper& reaper;
   Log& log;
-  std::string gateway_program;
+  GatewayProgram gateway_program;
   bool silent_gateways = false;
   std::string state_directory;
   std::function<void(std::string_view kind, Json params)> publish;

@@ -81,6 +81,7 @@ std::optional<int> NetworkDaemon::start() {
   Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
   if (!loop) return failed(loop.error());
   loop_ = loop.take();
+  loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
   started_ = loop_->now();
   reaper_ = std::make_unique<ProcessReaper>(*loop_);
   if (options_.gateway_program.empty()) options_.gateway_program = GatewayProcess::find_program();
@@ -90,7 +91,8 @@ std::optional<int> NetworkDaemon::start() {
   if (Result<void> made = make_directories(); !made) return failed(made.error());
   server_ = std::make_unique<RpcServer>(*this);
   environment_.reset(new NetworkEnvironment{
-      *loop_, lanes_, pool_, backends_, *reaper_, log_, options_.gateway_program, options_.daemon,
+      *loop_, lanes_, pool_, backends_, *reaper_, log_,
+      GatewayProgram{options_.gateway_program, options_.busy_poll_us}, options_.daemon,
       state_directory(),
       [this](std::string_view kind, Json params) { server_->publish(kind, std::move(params)); }});
   if (options_.control_path.empty()) options_.control_path = control_socket_path();

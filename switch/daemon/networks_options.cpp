@@ -24,6 +24,7 @@ enum Key : int {
   kState,
   kGateway,
   kLogLevel,
+  kBusyPoll,
 };
 
 constexpr std::array kRows{
@@ -39,6 +40,8 @@ constexpr std::array kRows{
     OptionRow{kGateway, 0, "gateway", "", "PROGRAM", "the program that serves a network"},
     OptionRow{kLogLevel, 0, "log-level", "", "LEVEL",
               "the least important lines that are logged: error, warning, notice, info, debug"},
+    OptionRow{kBusyPoll, 0, "busy-poll", "", "US",
+              "look for the next frame so many microseconds before sleeping (50); 0: never"},
     OptionRow{kHelp, 'h', "help", "", "", "show this help and exit"},
     OptionRow{kVersion, 'v', "version", "", "", "show the version and exit"},
 };
@@ -64,6 +67,12 @@ void apply(NetworksOptions& options, int key, const char* argument) {
       const std::optional<LogLevel> level = parse_log_level(text);
       if (!level) fail(options, fmt::format("--log-level: '{}' is no level", printable(text)));
       options.log_level = level.value_or(LogLevel::info);
+      break;
+    }
+    case kBusyPoll: {
+      const Result<std::uint32_t> us = parse_busy_poll(text);
+      if (!us) fail(options, us.error().text);
+      options.busy_poll_us = us.ok() ? us.value() : 0;
       break;
     }
     case kHelp:

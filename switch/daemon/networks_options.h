@@ -27,6 +27,7 @@ struct NetworksOptions {
   std::string runtime_directory;
   std::string state_directory;
   std::string gateway_program;
+  std::uint32_t busy_poll_us = BusyPoll::kDefaultUs;
   LogLevel log_level = LogLevel::info;
   bool daemon = false;
 };

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <bit>
+#include <cerrno>
 
 #include "switch/base/text.h"
 #include "switch/base/version.h"
@@ -37,6 +38,7 @@ enum Key : int {
   kPortGroup,
   kPassTags,
   kPlug,
+  kBusyPoll,
 };
 
 constexpr std::array kRows{
@@ -70,6 +72,8 @@ constexpr std::array kRows{
     OptionRow{kTap, 't', "tap", "", "NAME", "plug in the TAP interface NAME; repeatable"},
     OptionRow{kPlug, 0, "plug", "", "KIND://TARGET",
               "plug in a backend, see lanyard-backends(7); repeatable"},
+    OptionRow{kBusyPoll, 0, "busy-poll", "", "US",
+              "look for the next frame so many microseconds before sleeping (50); 0: never"},
 };
 
 struct GetoptTables {
@@ -184,6 +188,12 @@ void apply(DaemonOptions& options, int key, const char* argument) {
     case kNoStdin: options.no_stdin = true; break;
     case kTap: options.taps.push_back(text); break;
     case kPlug: options.plugs.push_back(text); break;
+    case kBusyPoll: {
+      const Result<std::uint32_t> us = parse_busy_poll(text);
+      if (!us) fail(options, us.error().text);
+      options.busy_poll_us = us.ok() ? us.value() : 0;
+      break;
+    }
     default: options.warnings.emplace_back("an unknown option was ignored"); break;
   }
 }
@@ -207,6 +217,16 @@ DaemonOptions parse_options(int argc, char* const argv[]) {
     fail(options, fmt::format("'{}' is not an option", printable(argv[optind])));
   }
   return options;
+}
+
+Result<std::uint32_t> parse_busy_poll(std::string_view text) {
+  const std::optional<std::int64_t> us = parse_integer(text);
+  if (!us || *us < 0 || *us > BusyPoll::kMaxUs) {
+    return Error{EINVAL,
+                 fmt::format("--busy-poll: '{}' is not a number of microseconds from 0 to {}",
+                             printable(text), BusyPoll::kMaxUs)};
+  }
+  return static_cast<std::uint32_t>(*us);
 }
 
 std::string usage(std::string_view program) {

@@ -15,7 +15,9 @@
 #include <string_view>
 #include <vector>
 
+#include "switch/base/result.h"
 #include "switch/frame/mac_address.h"
+#include "switch/runtime/busy_poll.h"
 
 namespace lanyard {
 
@@ -62,9 +64,14 @@ struct DaemonOptions {
 
   std::vector<std::string> taps;
   std::vector<std::string> plugs;  // backend URLs
+
+  std::uint32_t busy_poll_us = BusyPoll::kDefaultUs;  // busy_poll.h
 };
 
 DaemonOptions parse_options(int argc, char* const argv[]);
+
+// Microseconds, 0 to BusyPoll::kMaxUs.
+Result<std::uint32_t> parse_busy_poll(std::string_view text);
 
 std::string usage(std::string_view program);
 std::string version_text();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "switch/runtime/event_loop.h"
 
+#include <sched.h>
 #include <sys/timerfd.h>
 
 #include <algorithm>
@@ -142,12 +143,36 @@ void EventLoop::set_deadline() {
   ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
-void EventLoop::run_once(bool poll_only) {
-  set_deadline();
-  const int timeout_ms = poll_only || has_due_slot() ? 0 : -1;
+int EventLoop::fetch(int timeout_ms) {
   const int count =
       ::epoll_wait(epoll_.get(), fetched_.data(), static_cast<int>(fetched_.size()), timeout_ms);
   now_ = monotonic_now();
+  return count;
+}
+
+int EventLoop::wait(bool poll_only) {
+  busy_poll_.carried(std::exchange(carried_, 0));
+  if (poll_only) return fetch(0);
+  if (!busy_poll_.enabled()) return fetch(-1);
+  const Time begin = monotonic_now();
+  const int count = look_then_sleep(begin);
+  busy_poll_.waited(now_ - begin);
+  return count;
+}
+
+int EventLoop::look_then_sleep(Time begin) {
+  const Duration look = busy_poll_.look();
+  if (look == Duration{0}) return fetch(-1);
+  do {
+    if (const int count = fetch(0); count != 0) return count;
+    ::sched_yield();
+  } while (now_ - begin < look);
+  return fetch(-1);
+}
+
+void EventLoop::run_once(bool poll_only) {
+  set_deadline();
+  const int count = wait(poll_only || has_due_slot());
   if (count > 0) dispatch(fetched_, static_cast<std::size_t>(count));
   if (always_ready_ != 0) {
     // By index: callbacks may add slots.

@@ -8,7 +8,8 @@
 // files, /dev/null) are treated as always readable, as poll(2) would say. And deadlines must cost
 // nothing per wake-up: a time-out given to epoll_wait arms and cancels a kernel timer at every
 // sleep (in a guest, an exit to the hypervisor each), so one timerfd holds the nearest deadline and
-// is set anew only when that changes. One thread.
+// is set anew only when that changes. To sleep at all costs more than to carry a frame:
+// busy_poll.h. One thread.
 #pragma once
 
 #include <sys/epoll.h>
@@ -22,6 +23,7 @@
 #include "switch/base/fd.h"
 #include "switch/base/result.h"
 #include "switch/base/time.h"
+#include "switch/runtime/busy_poll.h"
 
 namespace lanyard {
 
@@ -82,6 +84,10 @@ class EventLoop {
   // One round: sleeps until something is due (or not at all when `poll_only`), then runs it.
   void run_once(bool poll_only);
   void stop() { stopped_ = true; }
+
+  // Off in a new loop. Whoever carries a frame in a round says so: that decides, too.
+  void set_busy_poll(BusyPoll busy_poll) { busy_poll_ = busy_poll; }
+  void carried(std::size_t frame_size) { carried_ += 1 + frame_size / kMtuFrame; }
   bool stopped() const { return stopped_; }
 
  private:
@@ -104,6 +110,9 @@ class EventLoop {
       : epoll_(std::move(epoll)), timer_(std::move(timer)), now_(monotonic_now()) {}
 
   bool has_due_slot() const;
+  int wait(bool poll_only);
+  int look_then_sleep(Time begin);
+  int fetch(int timeout_ms);
   void set_deadline();
   void dispatch(const std::vector<epoll_event>& events, std::size_t count);
   void expire();
@@ -114,6 +123,7 @@ class EventLoop {
     return std::uint64_t{generation} << 32 | slot;
   }
 
+  static constexpr std::size_t kMtuFrame = 1522;
   static constexpr std::uint64_t kTimerTag = ~std::uint64_t{0};
 
   UniqueFd epoll_;
@@ -121,6 +131,8 @@ class EventLoop {
   Time deadline_{0};  // what timer_ is set to; 0: not set
   Time now_;
   bool stopped_ = false;
+  BusyPoll busy_poll_;
+  std::size_t carried_ = 0;  // since the last wait
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<std::uint32_t> removed_;
