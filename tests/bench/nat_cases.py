@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,11 +13,14 @@ from pathlib import Path
 
 from contestants import OURS, Failed, Tools, scratch
 from cases import BEST_PEER, Case, Goal, Result, Row, gigabits, megabytes, microseconds, milliseconds
-from nat_peers import (GUEST_TAP, MTU, NATS, PASTA, PYTHON, SLIRP4NETNS, Guest, await_that,
-                       configuration, missing, our_daemon, run, two_namespaces)
+from nat_peers import (GUEST_TAP, MTU, NATS, PASTA, PYTHON, SLIRP4NETNS, SLIRPVDE, VDE_NATS, Guest,
+                       await_that, configuration, missing, missing_for_vde, our_daemon, run,
+                       two_namespaces)
 
 HERE = Path(__file__).resolve().parent
 CONTESTANTS = (OURS, SLIRP4NETNS, PASTA)
+VDE_CONTESTANTS = (OURS, SLIRPVDE)
+Nats = dict[str, Callable[..., contextlib.AbstractContextManager[Guest]]]
 
 
 def per_second(value: float) -> str:
@@ -31,10 +35,10 @@ def listening(guest: Guest, port: int) -> Callable[[], bool]:
     return lambda: f":{port}" in run(*guest.on_host("ss", "-Htuln"))
 
 
-def iperf(name: str, flows: int, down: bool, mtu: int) -> Callable[[Tools], Result]:
+def iperf(name: str, flows: int, down: bool, mtu: int, nats: Nats = NATS) -> Callable[[Tools], Result]:
     """TCP from the guest to a server on the host's loopback, or back."""
     def measure(tools: Tools) -> Result:
-        with NATS[name](tools, mtu) as guest:
+        with nats[name](tools, mtu) as guest:
             server = subprocess.Popen(guest.on_host("iperf3", "-s", "-1"), stdout=subprocess.DEVNULL,
                                       stderr=subprocess.DEVNULL)
             try:
@@ -172,6 +176,13 @@ def throughput_case(title: str, name: str, flows: int, down: bool, mtu: int = MT
                  Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing, CONTESTANTS)
 
 
+def vde_case(title: str, name: str, down: bool) -> Case:
+    return Case(f"nat-vde-{name}", f"NAT, VDE guest, {title}",
+                {peer: iperf(peer, 1, down, MTU, VDE_NATS) for peer in VDE_CONTESTANTS},
+                (Row("throughput", "bits_per_s", gigabits, (Goal(3, True, SLIRPVDE),)),
+                 Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing_for_vde, VDE_CONTESTANTS)
+
+
 def repeated_case(title: str, name: str, rate_goal: Goal, median_goal: Goal | None, *what: str) -> Case:
     return Case(f"nat-{name}", f"NAT, {title}", {peer: repeated(peer, *what) for peer in CONTESTANTS},
                 (Row("rate", "per_s", per_second, (rate_goal,)),
@@ -188,6 +199,8 @@ def nat_cases() -> list[Case]:
         throughput_case("download, 8 flows", "down-8", 8, True),
         throughput_case("upload, 1 flow", "up-65520", 1, False, 65520),
         throughput_case("download, 1 flow", "down-65520", 1, True, 65520),
+        vde_case("upload", "up", False),
+        vde_case("download", "down", True),
         repeated_case("connect, request and close", "connect", Goal(1, True, SLIRP4NETNS), quickest, "connect"),
         repeated_case("request and response", "request", Goal(1, True, BEST_PEER), quickest, "request"),
         Case("nat-udp", "NAT, UDP of 1,400 B, upload", {peer: datagrams(peer) for peer in CONTESTANTS},

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from contestants import OURS, Failed, Tools, end, scratch
+from contestants import ORIGINAL, OURS, Failed, Tools, end, running, scratch
 
 SLIRP4NETNS, PASTA = "slirp4netns", "pasta"
+SLIRPVDE = f"{ORIGINAL}, slirpvde"
 GUEST_TAP = "guest0"
 MTU = 1500
 
@@ -98,13 +99,14 @@ def has_link(namespace: str, name: str) -> bool:
                           check=False).returncode == 0
 
 
-def configuration(directory: Path, mtu: int = MTU) -> Path:
+def configuration(directory: Path, mtu: int = MTU, tap: bool = True) -> Path:
     file = directory / "bench.toml"
+    where = f'plugs = ["tap://{GUEST_TAP}"]' if tap else 'socket = [{ path = "guests" }]'
     file.write_text(f"""[network.bench]
 kind = "nat"
 subnet = "10.2.0.0/16"
 mtu = {mtu}
-plugs = ["tap://{GUEST_TAP}"]
+{where}
 [network.bench.policy]
 host_loopback = true
 flows_max = 100000
@@ -118,13 +120,14 @@ def children_of(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def our_daemon(tools: Tools, host: str, directory: Path, mtu: int) -> Iterator[subprocess.Popen[bytes]]:
+def our_daemon(tools: Tools, host: str, directory: Path, mtu: int,
+               tap: bool = True) -> Iterator[subprocess.Popen[bytes]]:
     """Our daemon with one NAT network in the namespace, its gateway running."""
     program = tools.programs[OURS].with_name("lanyardd")
     places = {"LANYARD_RUNTIME_DIR": str(directory / "run"), "LANYARD_STATE_DIR": str(directory / "state")}
-    command = ["ip", "netns", "exec", host, str(program), "--config", str(configuration(directory, mtu))]
+    command = ["ip", "netns", "exec", host, str(program), "--config", str(configuration(directory, mtu, tap))]
     with started(command, directory / "log", places) as process:
-        await_that("lanyardd did not start", lambda: has_link(host, GUEST_TAP))
+        await_that("lanyardd did not start", lambda: not tap or has_link(host, GUEST_TAP))
         await_that("there is no gateway", lambda: bool(children_of(process.pid)))
         yield process
 
@@ -170,8 +173,43 @@ def pasta(_tools: Tools, mtu: int = MTU) -> Iterator[Guest]:
             yield Guest(guest, host, "192.0.2.1", [process.pid], directory)
 
 
+@contextlib.contextmanager
+def vde_guest(guest: str, sock: Path, address: str) -> Iterator[int]:
+    """A namespace on a VDE socket: vde_plug and its TAP stand for a VM. Its process number."""
+    await_that(f"there is no {sock}", lambda: (sock / "ctl").exists())
+    with started(["ip", "netns", "exec", guest, "vde_plug", f"vde://{sock}", f"tap://{GUEST_TAP}"],
+                 sock.parent / "plug.log") as plug:
+        await_that("vde_plug made no TAP", lambda: has_link(guest, GUEST_TAP))
+        run("ip", "-n", guest, "address", "add", address, "dev", GUEST_TAP)
+        run("ip", "-n", guest, "link", "set", GUEST_TAP, "mtu", str(MTU), "up")
+        yield plug.pid
+
+
+@contextlib.contextmanager
+def ours_for_vde(tools: Tools, _mtu: int = MTU) -> Iterator[Guest]:
+    with scratch() as directory, two_namespaces() as (host, guest), \
+            our_daemon(tools, host, directory, MTU, tap=False) as process, \
+            vde_guest(guest, directory / "run/guests", "10.2.0.15/16"):
+        run("ip", "-n", guest, "route", "add", "default", "via", "10.2.0.2")
+        yield Guest(guest, host, "10.2.0.2", [process.pid, *children_of(process.pid)], directory)
+
+
+@contextlib.contextmanager
+def slirpvde(tools: Tools, _mtu: int = MTU) -> Iterator[Guest]:
+    """The packaged switch, and the NAT that belongs to it."""
+    with scratch() as directory, two_namespaces() as (host, guest), \
+            running(tools, ORIGINAL) as switch:
+        command = ["ip", "netns", "exec", host, "slirpvde", "-s", str(switch.sock)]
+        with started(command, directory / "log") as nat, \
+                vde_guest(guest, switch.sock, "10.0.2.15/24"):
+            run("ip", "-n", guest, "route", "add", "default", "via", "10.0.2.2")
+            yield Guest(guest, host, "10.0.2.2", [switch.process.pid, nat.pid], directory)
+
+
 NATS: dict[str, Callable[..., contextlib.AbstractContextManager[Guest]]] = {
     OURS: ours, SLIRP4NETNS: slirp4netns, PASTA: pasta}
+VDE_NATS: dict[str, Callable[..., contextlib.AbstractContextManager[Guest]]] = {
+    OURS: ours_for_vde, SLIRPVDE: slirpvde}
 
 
 def missing(tools: Tools) -> str | None:
@@ -185,6 +223,11 @@ def missing(tools: Tools) -> str | None:
     if OURS in tools.programs and not tools.programs[OURS].with_name("lanyard-gateway").exists():
         return "lanyard-gateway was not built (libslirp-dev)"
     return None
+
+
+def missing_for_vde(tools: Tools) -> str | None:
+    absent = [name for name in ("vde_plug", "slirpvde") if not shutil.which(name)]
+    return missing(tools) or (f"not installed: {', '.join(absent)}" if absent else None)
 
 
 PYTHON = sys.executable
