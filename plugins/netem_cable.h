@@ -182,6 +182,9 @@ struct Cable {
   std::vector<Node> nodes{1};
   std::size_t current = 0;
   bool fifo = true;
+  bool cut = false;
+  std::string blink_socket;  // empty: none
+  std::string blink_id;
   std::uint64_t markov_ms = 100;
   std::uint64_t timer = 0;
   std::array<Channel, kDirections> channels;

@@ -2,11 +2,17 @@
 //
 // Bad cables in virtual time: what is asked for comes out, over many frames or to the nanosecond.
 #include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
+#include <fstream>
 
+#include "switch/base/fd.h"
 #include "tests/support/fake_plugin_host.h"
+#include "tests/support/temporary_directory.h"
 
 namespace lanyard {
 namespace {
@@ -227,6 +233,100 @@ TEST(Netem, RefusesWhatIsNoValue) {
     EXPECT_EQ(netem.run(line), -EINVAL) << line;
   }
   EXPECT_EQ(netem.run("netem/uncable 7"), -ENXIO);
+}
+
+TEST(Netem, LoadsFilesOfWords) {
+  const testing::TemporaryDirectory directory;
+  const std::string inner = directory.path() + "/inner";
+  const std::string outer = directory.path() + "/outer";
+  std::ofstream(inner) << "netem/loss LR5\n";
+  std::ofstream(outer) << "# what the cable is like\n\n  delay 7\r\nsecret 1\ndelay x\nload "
+                       << inner << "\nlogout\nmtu 5\n";
+  Netem netem;
+  EXPECT_EQ(netem.run("netem/load " + outer), 0);
+  const std::vector<std::string> told = netem.reply();
+  EXPECT_THAT(told, ::testing::ElementsAre(" delay 7", outer + ":3: 1000 Success",
+                                           outer + ":4: 1038 Function not implemented", " delay x",
+                                           outer + ":5: 1022 Invalid argument", " load " + inner,
+                                           " netem/loss LR5", inner + ":1: 1000 Success",
+                                           outer + ":6: 1000 Success"))
+      << "a line that begins with no word is not shown: it may be anything";
+  netem.run("netem/showinfo");
+  EXPECT_THAT(netem.reply(), ::testing::Contains("Loss   L->R 5+0U   R->L 0+0U"));
+  EXPECT_THAT(netem.reply(), ::testing::Contains("Delay  L->R 7+0U   R->L 7+0U"));
+  EXPECT_THAT(netem.reply(), ::testing::Contains("MTU    L->R 0     R->L 0   "));
+}
+
+TEST(Netem, DoesNotLoadWhatIsNoFile) {
+  const testing::TemporaryDirectory directory;
+  Netem netem;
+  EXPECT_EQ(netem.run("netem/load"), -ENOENT);
+  EXPECT_EQ(netem.run("netem/load " + directory.path()), -EINVAL);
+  EXPECT_EQ(netem.run("netem/load /dev/zero"), -EINVAL);
+  const std::string itself = directory.path() + "/itself";
+  std::ofstream(itself) << "load " << itself << "\n";
+  EXPECT_EQ(netem.run("netem/load " + itself), 0);
+  EXPECT_THAT(netem.reply(),
+              ::testing::Contains(itself + ":1: 1040 Too many levels of symbolic links"));
+}
+
+TEST(Netem, BlinksForEveryFrameThatLeaves) {
+  const testing::TemporaryDirectory directory;
+  const std::string path = directory.path() + "/lamp";
+  const UniqueFd lamp(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(lamp.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const auto seen = [&lamp] {
+    std::array<char, 100> text{};
+    const ssize_t size = ::recv(lamp.get(), text.data(), text.size(), 0);
+    return std::string(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  };
+  Netem netem;
+  EXPECT_EQ(netem.run("netem/blink " + path), 0);
+  netem.give(1, LANYARD_INGRESS, 60);
+  EXPECT_EQ(seen(), "1 LR 62\n");
+  EXPECT_EQ(netem.run("netem/blinkid me"), 0);
+  EXPECT_EQ(netem.run("netem/delay 1"), 0);
+  netem.give(1, LANYARD_EGRESS, 100);
+  EXPECT_EQ(seen(), "") << "it is still under way";
+  netem.advance(kMillisecond);
+  EXPECT_EQ(seen(), "me RL 102\n");
+  netem.run("netem/showinfo");
+  EXPECT_THAT(netem.reply(),
+              ::testing::IsSupersetOf({"Blink socket: " + path, std::string("Blink id:     me ")}));
+  EXPECT_EQ(netem.run("netem/blink"), 0);
+  netem.give(1, LANYARD_INGRESS, 60);
+  netem.advance(kMillisecond);
+  EXPECT_EQ(seen(), "");
+  EXPECT_EQ(netem.run("netem/blinkid two words"), -EINVAL);
+  EXPECT_EQ(netem.run("netem/blink /" + std::string(200, 'x')), -ENAMETOOLONG);
+}
+
+TEST(Netem, AShutCableCarriesNothing) {
+  Netem netem;
+  EXPECT_EQ(netem.run("netem/shutdown"), 0);
+  netem.give(1, LANYARD_INGRESS, 60);
+  netem.give(1, LANYARD_EGRESS, 60);
+  EXPECT_EQ(netem.dropped, 2U);
+  EXPECT_EQ(netem.run("netem/uncable 1"), 0);
+  netem.give(1, LANYARD_INGRESS, 60);
+  EXPECT_EQ(netem.arrived.size(), 1U);
+}
+
+TEST(Netem, HelpNamesEveryWordOfWirefilter) {
+  Netem netem;
+  EXPECT_EQ(netem.run("netem/help"), 0);
+  std::string text;
+  for (const std::string& line : netem.reply()) text += "\n" + line;
+  for (const char* const word :
+       {"help",    "load",      "showinfo",        "loss",           "lostburst",   "delay",
+        "dup",     "bandwidth", "speed",           "noise",          "mtu",         "chanbufsize",
+        "fifo",    "shutdown",  "markov-numnodes", "markov-setnode", "markov-name", "markov-time",
+        "setedge", "showedges", "showcurrent",     "markov-debug"}) {
+    EXPECT_THAT(text, ::testing::HasSubstr("\n" + std::string(word) + " ")) << word;
+  }
 }
 
 TEST(Netem, WhatIsUnderWayArrivesAtItsEnd) {
