@@ -27,9 +27,11 @@ std::size_t compact(Batch<Item>& batch, const Verdicts& verdicts) {
   return dropped;
 }
 
-bool all_pass(const Verdicts& verdicts, std::size_t count) {
-  return std::all_of(verdicts.begin(), verdicts.begin() + static_cast<std::ptrdiff_t>(count),
-                     [](Filter::Verdict verdict) { return verdict == Filter::Verdict::pass; });
+// Of all places, also those that no frame has, which say pass: a whole array is compared in a few
+// instructions.
+bool all_pass(const Verdicts& verdicts) {
+  static constexpr Verdicts kAllPass{};
+  return std::memcmp(verdicts.data(), kAllPass.data(), sizeof verdicts) == 0;
 }
 
 }  // namespace
@@ -50,7 +52,7 @@ void FilterChain::ingress(Port& in, FrameBatch& batch, const Filter* behind) con
   for (; at < filters_.size() && !batch.empty(); ++at) {
     Verdicts verdicts{};
     filters_[at]->ingress(in.id(), batch.view(), {verdicts.data(), batch.size()});
-    if (all_pass(verdicts, batch.size())) continue;
+    if (all_pass(verdicts)) continue;
     const std::size_t dropped = compact(batch, verdicts);
     in.counters.received += dropped;
     in.counters.drops.count(Drop::filtered, dropped);
@@ -66,7 +68,7 @@ void FilterChain::egress(Port& out, EgressBatch& batch, const Filter* behind) co
   for (; left > 0 && !batch.empty(); --left) {
     Verdicts verdicts{};
     filters_[left - 1]->egress(out.id(), batch.view(), {verdicts.data(), batch.size()});
-    if (all_pass(verdicts, batch.size())) continue;
+    if (all_pass(verdicts)) continue;
     const std::size_t dropped = compact(batch, verdicts);
     out.counters.offered += dropped;
     out.counters.drops.count(Drop::filtered_out, dropped);

@@ -37,7 +37,9 @@ class NativeFilter final : public Filter {
   FrameRef& frame(std::uint32_t index) {
     return is_egress() ? outgoing_[index].frame : incoming_[index];
   }
-  void show(std::uint32_t index);
+  static void show(const Frame& frame, bool tagged, VlanId vlan, lanyard_frame& to);
+  static bool is_as_shown(const Frame& real, const lanyard_frame& shown);
+  Verdict judge(std::uint32_t index);
   const char* fault_of(std::uint32_t index) const;
 
   NativePlugin& plugin_;
@@ -50,6 +52,7 @@ class NativeFilter final : public Filter {
   std::span<Outgoing> outgoing_;
   std::span<Verdict> verdicts_;
   std::array<lanyard_frame, FrameBatch::kCapacity> shown_{};
+  bool any_held_ = false;
   std::uint64_t written_ = 0;  // bits: whose bytes the plugin may have changed
 };
 

@@ -69,6 +69,10 @@ def nanoseconds(value: float) -> str:
     return f"{value:.0f} ns"
 
 
+def tenths(value: float) -> str:
+    return f"{value:.1f} ns"
+
+
 def microseconds(value: float) -> str:
     return f"{value:.1f} µs"
 
@@ -156,6 +160,8 @@ def forward_core(_name: str) -> Callable[[Tools], Result]:
         few, many, flood = runs["unicast/64"], runs["unicast/65536"], runs["flood/31"]
         return {"few_ns": few["ns_per_frame"], "many_ns": many["ns_per_frame"],
                 "copy_ns": flood["ns_per_copy"],
+                "plugin_ns": runs["plugin_that_passes_all"]["ns_more"],
+                "no_plugin_ns": runs["no_plugin"]["ns_more"],
                 "allocations": few["allocations_per_frame"] + many["allocations_per_frame"]}
     return measure
 
@@ -348,6 +354,8 @@ def switch_cases() -> list[Case]:
              (Row("a frame, 64 addresses", "few_ns", nanoseconds, (Goal(60),)),
               Row("a frame, 65,536 addresses", "many_ns", nanoseconds, (Goal(150),)),
               Row("a flooded copy", "copy_ns", nanoseconds),
+              Row("more with a plugin that passes all", "plugin_ns", tenths, (Goal(10),)),
+              Row("more without a plugin", "no_plugin_ns", tenths, (Goal(1),)),
               Row("allocations a frame", "allocations", count, (Goal(0),), every_run=True)),
              core_needs),
     ]
