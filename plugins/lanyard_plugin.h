@@ -142,8 +142,10 @@ struct lanyard_event {
   uint32_t size;
   uint16_t port;
   uint16_t vlan;
-  const char* path; /* as in debug/list: "port/+", "hash/+"...; also "sig/hup" */
-  const char* text; /* a description; otherwise empty */
+  const char* path; /* as in debug/list: "port/+", "hash/+"...; also "fstp/guard", "guard/drop",
+                       "guard/shut" and "sig/hup" */
+  const char* text; /* a description, the state or the root of a spanning tree, why a guard acted;
+                       otherwise empty */
   int32_t endpoint; /* the ID of the console's endpoint tables, or -1 */
   uint8_t mac[6];
   uint16_t reserved;

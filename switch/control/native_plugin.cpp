@@ -37,8 +37,25 @@ const char* path_of(Event::Kind kind) {
     case Event::Kind::endpoint_removed: return "port/ep/-";
     case Event::Kind::mac_moved: return "hash/move";
     case Event::Kind::link_changed: return "port/link";
-    default: return nullptr;
+    case Event::Kind::tree_heard: return "fstp/+";
+    case Event::Kind::tree_silent: return "fstp/-";
+    case Event::Kind::tree_status: return "fstp/status";
+    case Event::Kind::tree_root: return "fstp/root";
+    case Event::Kind::tree_guarded: return "fstp/guard";
+    case Event::Kind::guard_dropped: return "guard/drop";
+    case Event::Kind::guard_shut: return "guard/shut";
   }
+  return nullptr;
+}
+
+// A description, a state, a root; of a guard, why it acted.
+std::string text_of(const Event& event) {
+  const bool guard =
+      event.kind == Event::Kind::guard_dropped || event.kind == Event::Kind::guard_shut;
+  if (guard && event.why != Drop::none) {
+    return std::string(kDropTexts[static_cast<std::size_t>(event.why)].sentence);
+  }
+  return printable(event.text);
 }
 
 }  // namespace
@@ -190,7 +207,7 @@ void NativePlugin::on_event(const Event& event) {
   const char* const path = path_of(event.kind);
   if (subscriptions_.empty() || path == nullptr) return;
   lanyard_event told = empty_event(path);
-  const std::string text = printable(event.text);
+  const std::string text = text_of(event);
   told.port = static_cast<std::uint16_t>(event.port);
   told.vlan = event.vlan;
   told.text = text.c_str();

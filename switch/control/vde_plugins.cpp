@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 
@@ -36,6 +37,24 @@ void append_lines(std::string_view text, Reply& reply) {
     reply.line("{}", line == "." ? ". " : line);
     text.remove_prefix(std::min(end + 1, text.size()));
   }
+}
+
+// Bits: learns, forwards.
+int tree_status(std::string_view text) {
+  const bool learns = text.find("learning") != std::string_view::npos;
+  const bool forwards = text.find("forwarding") != std::string_view::npos;
+  return (learns ? 1 : 0) | (forwards ? 2 : 0);
+}
+
+// "80:00:..." as the eight bytes it stands for.
+std::array<std::uint8_t, 8> bridge_id(std::string_view text) {
+  std::array<std::uint8_t, 8> bytes{};
+  for (std::uint8_t& byte : bytes) {
+    const std::string_view pair = text.substr(0, 2);
+    if (std::from_chars(pair.data(), pair.data() + pair.size(), byte, 16).ec != std::errc{}) break;
+    text.remove_prefix(std::min<std::size_t>(3, text.size()));
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -354,6 +373,16 @@ void VdePlugin::on_event(const Event& event) {
         station |= (event.mac.number() >> (40 - 8 * i) & 0xff) << (8 * i);
       }
       call(vde_event(event.kind == Kind::mac_learned ? "hash/+" : "hash/-"), station);
+      break;
+    }
+    case Kind::tree_heard: call(vde_event("fstp/+"), port, int{event.vlan}); break;
+    case Kind::tree_silent: call(vde_event("fstp/-"), port, int{event.vlan}); break;
+    case Kind::tree_status:
+      call(vde_event("fstp/status"), port, int{event.vlan}, tree_status(event.text));
+      break;
+    case Kind::tree_root: {
+      std::array<std::uint8_t, 8> root = bridge_id(event.text);
+      call(vde_event("fstp/root"), port, int{event.vlan}, root.data());
       break;
     }
     default: break;

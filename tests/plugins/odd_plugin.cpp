@@ -22,6 +22,7 @@ struct State {
   const lanyard_host* host = nullptr;
   std::uint64_t held = 0;
   int events = 0;
+  std::vector<std::string> tree;
   int expired = 0;
   int category = -1;
 
@@ -129,6 +130,12 @@ int run(void* self, const char* arguments, lanyard_reply* reply) {
     state.host->reply(state.host, reply, line.c_str());
     return 0;
   }
+  if (word == "tree") {
+    for (const std::string& line : state.tree) {
+      state.host->reply(state.host, reply, line.c_str());
+    }
+    return 0;
+  }
   if (word == "timer") {
     state.host->add_timer(
         state.host, 1, 0, [](void* argument) { ++static_cast<State*>(argument)->expired; }, self);
@@ -186,6 +193,11 @@ int run(void* self, const char* arguments, lanyard_reply* reply) {
   state.category = host->add_category(host, &category);
   host->subscribe(host, "port/",
                   [](void* told, const lanyard_event*) { ++static_cast<State*>(told)->events; });
+  host->subscribe(host, "fstp/", [](void* told, const lanyard_event* event) {
+    static_cast<State*>(told)->tree.push_back(std::string(event->path) + " " +
+                                              std::to_string(event->port) + " " +
+                                              std::to_string(event->vlan) + " " + event->text);
+  });
   const int added = host->add_command(host, &command);
   if (!host->probing && host->add_command(host, &shadowed) != -EEXIST) return -EINVAL;
   return added;

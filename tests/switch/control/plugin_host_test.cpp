@@ -286,6 +286,31 @@ TEST(PluginHost, EventsTimersAndDebugLines) {
   world.hub.remove(listener);
 }
 
+TEST(PluginHost, TellsWhatTheSpanningTreeDoes) {
+  World world;
+  ASSERT_EQ(world.code_of("useful"), 0) << world.sentence;
+  Event event;
+  event.port = PortId{3};
+  event.vlan = 10;
+  using Kind = Event::Kind;
+  for (const auto& [kind, text] :
+       {std::pair{Kind::tree_heard, ""}, std::pair{Kind::tree_root, "10:00:00:ff:01:02:03:04"},
+        std::pair{Kind::tree_status, "learning+forwarding"},
+        std::pair{Kind::tree_guarded, "closed"}, std::pair{Kind::tree_silent, ""}}) {
+    event.kind = kind;
+    event.text = text;
+    world.hub.on_event(event);
+  }
+  std::string text;
+  world.run("odd/run tree", &text);
+  EXPECT_EQ(text,
+            "fstp/+ 3 10 \n"
+            "fstp/root 3 10 10:00:00:ff:01:02:03:04\n"
+            "fstp/status 3 10 learning+forwarding\n"
+            "fstp/guard 3 10 closed\n"
+            "fstp/- 3 10 \n");
+}
+
 TEST(PluginHost, ALiarIsTakenOutOfTheFramesWay) {
   for (const char* const odd : {"liar_length", "liar_data", "liar_verdict"}) {
     World world;
