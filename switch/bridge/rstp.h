@@ -46,7 +46,10 @@ struct RstpSettings {
   unsigned max_age_s = 20;
   unsigned hello_s = 2;
   unsigned forward_delay_s = 15;
-  unsigned transmit_hold = 6;
+  // The most that the standard allows (its default is 6). A cable that comes up costs each of its
+  // ports about as many messages at once as that, and another one that is lost right afterwards
+  // had to wait for the next second, or the one after.
+  unsigned transmit_hold = 10;
   bool old_protocol = false;  // ForceProtocolVersion 0 (17.13.4): speaks and trusts STP alone
 };
 

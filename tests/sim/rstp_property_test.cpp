@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "tests/sim/bridge_network.h"
 
@@ -98,6 +99,36 @@ TEST(RstpProperty, RandomNetworksNeverLoopAndBecomeOneTree) {
       "{:.2f} s (99 of 100), {:.2f} s (all)\n",
       count, events, messages, floods, times[times.size() / 2], times[times.size() * 99 / 100],
       times.back());
+}
+
+// Cables are lost and come back one right after the other, so that ports have sent a lot of late.
+TEST(RstpProperty, ATriangleSurvivesTheLossOfAnyCableWithinASecond) {
+  Random random;
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    const std::uint64_t seed = environment_number("LANYARD_NETWORK", random.number());
+    Random own(seed);
+    BridgeNetwork network(own);
+    for (const std::uint16_t priority : {0x1000, 0x2000, 0x3000}) {
+      BridgeNetwork::BridgeSettings settings;
+      settings.priority = priority;
+      network.add_bridge(settings);
+    }
+    for (const auto& [a, b] : {std::pair{0U, 1U}, std::pair{1U, 2U}, std::pair{0U, 2U}}) {
+      network.set_cable(network.add_cable(a, b), true);
+    }
+    const std::string where =
+        fmt::format("{}, triangle {} (seed {})\n", random.how_to_repeat(), i, seed);
+    ASSERT_TRUE(network.converge(kBound)) << where << network.describe();
+    network.run(milliseconds(own.below(3000)));
+    for (std::size_t cable = 0; cable < network.cables(); ++cable) {
+      network.set_cable(cable, false);
+      ASSERT_TRUE(network.converge(seconds(1))) << where << "without " << cable << '\n'
+                                                << network.describe();
+      network.set_cable(cable, true);
+      ASSERT_TRUE(network.converge(kBound)) << where << network.describe();
+    }
+    ASSERT_EQ(network.loop(), "") << where;
+  }
 }
 
 }  // namespace
