@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from client_process import ClientProcess, need_programs
 from console import Console
 from frames import ARP, IPV4, broadcast, frame, mac, tag
 from switch_process import Switch, switch_program
@@ -220,6 +221,19 @@ def test_vde2_all_three_at_once_and_in_any_order(switch: Switch) -> None:
 
 
 # -- ours ----------------------------------------------------------------------------------------
+
+
+def test_a_plugin_of_vde_switch_hears_of_the_spanning_tree() -> None:
+    need_programs("dpipe", "vde_plug")
+    with Switch("-F", "--priority", "0x1000") as root, Switch("-F", "--priority", "0x2000") as switch:
+        console = switch.console()
+        console.check(f"plugin/add {built(ODD / 'vde_tree.so')}")
+        with ClientProcess("dpipe", "vde_plug", root.ctl_dir, "=", "vde_plug", switch.ctl_dir):
+            switch.wait_log("heard fstp/+ 1 0")
+            switch.wait_log("heard fstp/root 1 0 1000")
+            switch.wait_log("heard fstp/status 1 0 3")  # learns (1) and forwards (2)
+        switch.wait_log("heard fstp/- 1 0")
+        switch.wait_log("heard fstp/root 0 0 2000")
 
 
 def records(file: Path) -> list[bytes]:
