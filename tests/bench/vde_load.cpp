@@ -357,6 +357,8 @@ void pingpong(const Options& options) {
   json.add("p90_us", quantile(0.9));
   json.add("p99_us", quantile(0.99));
   json.add("p999_us", quantile(0.999));
+  json.add("p9999_us", quantile(0.9999));
+  json.add("worst_us", trips.back());
   json.add("switch_ns_per_frame",
            (cpu_after - cpu_before) * 1e9 / (2 * static_cast<double>(trips.size())));
   json.print();

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""How long a frame waits at most while somebody manages the switch: the data thread must not stand still.
+
+Round trips go on all the time; beside them a process does one thing after the other. What the machine itself makes
+wait shows in the same run with nobody managing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cases import Case, Goal, Result, Row, count, microseconds
+from contestants import OURS, Failed, Tools, end, load, scratch
+
+AT_REST = "ours, at rest"
+ADDRESSES = 65_536
+NETWORK = """[network.lab]
+kind = "internal"
+socket = [{ path = "guests" }]
+"""
+
+
+class Managed:
+    """A daemon with one network, and its command line."""
+
+    def __init__(self, tools: Tools, directory: Path) -> None:
+        self.file = directory / "lab.toml"
+        self.sock = directory / "run/guests"
+        self.capture = directory / "capture.pcap"
+        self.environment = {**os.environ, "LANYARD_RUNTIME_DIR": str(directory / "run"),
+                            "LANYARD_STATE_DIR": str(directory / "state")}
+        self.program = tools.programs[OURS].with_name("lanyard")
+        self.file.write_text(NETWORK)
+        self.done = 0
+        with (directory / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(self.program.with_name("lanyardd")), "--config", str(self.file)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
+
+    def lanyard(self, *words: str) -> None:
+        done = subprocess.run([str(self.program), *words], env=self.environment, check=False,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise Failed(f"lanyard {' '.join(words)}: {done.stderr.strip()[-200:]}")
+        self.done += 1
+
+
+@contextlib.contextmanager
+def managed(tools: Tools) -> Iterator[Managed]:
+    with scratch() as directory:
+        daemon = Managed(tools, directory)
+        try:
+            deadline = time.monotonic() + 5
+            while not (daemon.sock / "ctl").exists():
+                if daemon.process.poll() is not None or time.monotonic() > deadline:
+                    raise Failed(f"lanyardd did not start: {(directory / 'log').read_text()[-300:]}")
+                time.sleep(0.01)
+            yield daemon
+        finally:
+            end(daemon.process)
+
+
+def reload(daemon: Managed) -> None:
+    other = NETWORK + "[network.other]\nkind = \"internal\"\n"
+    daemon.file.write_text(NETWORK if daemon.done % 2 else other)
+    daemon.lanyard("reload")
+
+
+def list_addresses(daemon: Managed) -> None:
+    daemon.lanyard("--json", "fdb", "list", "lab")
+
+
+def capture(daemon: Managed) -> None:
+    recorded = NETWORK + f'plugs = ["record://{daemon.capture}{daemon.done}"]\n'
+    daemon.file.write_text(NETWORK if daemon.done % 2 else recorded)
+    daemon.lanyard("reload")
+
+
+def log_burst(daemon: Managed) -> None:
+    """Refused requests, each a line of the log."""
+    done = subprocess.run(["python3", "-c", BURST, str(daemon.sock / "ctl")], check=False)
+    daemon.done += done.returncode == 0
+
+
+BURST = """
+import socket, sys
+for _ in range(200):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(sys.argv[1])
+        client.sendall(b"not a request of any version" * 8)
+"""
+
+
+def stall(deed: Callable[[Managed], None] | None) -> Callable[[Tools], Result]:
+    def measure(tools: Tools) -> Result:
+        with managed(tools) as daemon:
+            load(tools, ["stream", "--sock", str(daemon.sock), "--macs", str(ADDRESSES),
+                         "--seconds", "0.5", "--warmup", "0"], timeout=20)
+            daemon.done = 0
+            over = threading.Event()
+            trouble: list[Failed] = []
+
+            def manage() -> None:
+                try:
+                    while deed and not over.is_set():
+                        deed(daemon)
+                except Failed as error:
+                    trouble.append(error)
+
+            manager = threading.Thread(target=manage)
+            manager.start()
+            try:
+                result = load(tools, ["pingpong", "--sock", str(daemon.sock), "--seconds",
+                                      str(tools.seconds), "--warmup", str(tools.warmup)],
+                              timeout=tools.seconds + 20)
+            finally:
+                over.set()
+                manager.join()
+            if trouble:
+                raise trouble[0]
+            return {**result, "deeds": float(daemon.done)}
+    return measure
+
+
+def stall_cases() -> list[Case]:
+    deeds = {"reload": ("reloads", reload), "fdb": (f"lists of {ADDRESSES:,} addresses", list_addresses),
+             "capture": ("captures begun and ended", capture), "log": ("bursts of log lines", log_burst)}
+    rows = (Row("99.99 %", "p9999_us", microseconds, (Goal(1000),)),
+            Row("worst", "worst_us", microseconds, (Goal(5000),)), Row("times", "deeds", count))
+    return [Case(f"stall-{name}", f"64 B round trip during {title}",
+                 {OURS: stall(deed), AT_REST: stall(None)}, rows, contestants=(OURS, AT_REST))
+            for name, (title, deed) in deeds.items()]
