@@ -7,6 +7,7 @@ find_package(rapidcheck REQUIRED)
 add_executable(lanyard_tests
   backend/gateway/address_responder_test.cpp
   backend/gateway/coalescer_test.cpp
+  backend/gateway/confinement_test.cpp
   backend/gateway/dhcp_message_test.cpp
   backend/gateway/dhcp_model_test.cpp
   backend/gateway/dhcp_server_test.cpp
@@ -45,6 +46,7 @@ add_executable(lanyard_tests
   switch/base/identity_test.cpp
   switch/base/log_test.cpp
   switch/base/result_test.cpp
+  switch/base/sandbox_test.cpp
   switch/base/text_test.cpp
   switch/base/time_test.cpp
   switch/base/unix_socket_test.cpp
@@ -111,6 +113,10 @@ add_executable(lanyard_tests
 )
 target_link_libraries(lanyard_tests PRIVATE
   lanyard_cli lanyard_gateway_core lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)
+if(LANYARD_SANITIZE)
+  set_property(SOURCE backend/gateway/confinement_test.cpp switch/base/sandbox_test.cpp
+    APPEND PROPERTY COMPILE_DEFINITIONS LANYARD_SANITIZED)
+endif()
 # What is tested is optimised, the tests themselves need not be: it is half of their build's time.
 target_compile_options(lanyard_tests PRIVATE $<$<CONFIG:RelWithDebInfo>:-O0 -U_FORTIFY_SOURCE>)
 # Plugins that are loaded by tests: ours, and odd ones.

@@ -47,8 +47,8 @@ const GatewayControl::Row GatewayControl::kRows[] = {
 };
 
 Result<std::unique_ptr<GatewayControl>> GatewayControl::open(EventLoop& loop, UniqueFd frames,
-                                                             UniqueFd control) {
-  std::unique_ptr<GatewayControl> made(new GatewayControl(loop));
+                                                             UniqueFd control, Confine confine) {
+  std::unique_ptr<GatewayControl> made(new GatewayControl(loop, std::move(confine)));
   GatewayControl* const at = made.get();
   LineChannel::Callbacks lines;
   lines.line = [at](std::string_view line) { at->on_line(line); };
@@ -144,6 +144,12 @@ Result<Json> GatewayControl::configure(const Json& params) {
   }
   Result<std::string> directory = text_at(params, "state_directory");
   if (!directory) return directory.error();
+  if (confine_) {
+    if (Result<void> done = confine_(config.value(), directory.value(), log_); !done) {
+      return done.error();
+    }
+    confine_ = nullptr;
+  }
   Gateway::Context context{loop_, *frames_, log_, directory.take(), {}};
   context.event = [this](std::string_view kind, Json fields) {
     fields["kind"] = std::string(kind);

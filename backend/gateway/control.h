@@ -14,7 +14,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "backend/gateway/frame_channel.h"
@@ -30,9 +32,14 @@ namespace lanyard {
 
 class GatewayControl {
  public:
+  // Called once, with the first configuration and before anything is made of it; an error refuses
+  // the configuration.
+  using Confine = std::function<Result<void>(const NetworkConfig& network,
+                                             const std::string& state_directory, Log& log)>;
+
   // Takes both sockets.
   static Result<std::unique_ptr<GatewayControl>> open(EventLoop& loop, UniqueFd frames,
-                                                      UniqueFd control);
+                                                      UniqueFd control, Confine confine = {});
   ~GatewayControl();
   GatewayControl(const GatewayControl&) = delete;
   GatewayControl& operator=(const GatewayControl&) = delete;
@@ -61,7 +68,8 @@ class GatewayControl {
   };
   static const Row kRows[];
 
-  explicit GatewayControl(EventLoop& loop) : loop_(loop), log_(*this) {}
+  GatewayControl(EventLoop& loop, Confine confine)
+      : loop_(loop), confine_(std::move(confine)), log_(*this) {}
 
   void on_line(std::string_view line);
   void answer(const RpcRequest& request);
@@ -77,6 +85,7 @@ class GatewayControl {
   Result<Json> flow_list(const Json& params);
 
   EventLoop& loop_;
+  Confine confine_;  // until it is done
   ControlLog log_;
   std::unique_ptr<LineChannel> channel_;
   std::unique_ptr<FrameChannel> frames_;

@@ -12,6 +12,7 @@
 #include "backend/gateway/port_holder.h"
 #include "switch/base/text.h"
 #include "switch/base/unix_socket.h"
+#include "switch/network/paths.h"
 
 namespace lanyard {
 namespace {
@@ -186,6 +187,13 @@ Error Forwards::cannot_listen(const ForwardConfig& config, std::uint16_t port, i
                               "or allow it to all with: sysctl "
                               "net.ipv4.ip_unprivileged_port_start={}",
                               config.name, where, number)};
+  }
+  if (!config.unix_path.empty() && (code == EPERM || code == EACCES)) {
+    return {code, fmt::format("forward {}: cannot listen at {}: {}; a running gateway's sandbox "
+                              "lets it listen at Unix sockets only when one was in the "
+                              "configuration that it started with, and only in {} and the "
+                              "directories named there",
+                              config.name, where, std::strerror(code), runtime_directory())};
   }
   if (code == EADDRNOTAVAIL) {
     return {code, fmt::format("forward {}: the host has no address {}; 0.0.0.0 and :: mean all",

@@ -13,15 +13,20 @@
 #include <optional>
 #include <string_view>
 
+#include "backend/gateway/confinement.h"
 #include "backend/gateway/control.h"
 #include "backend/gateway/process.h"
+#include "switch/base/sandbox_probe.h"
 #include "switch/base/text.h"
 #include "switch/base/version.h"
+#include "switch/network/config_file.h"
+#include "switch/network/paths.h"
 
 namespace lanyard {
 namespace {
 
 constexpr int kExitUsage = 2;
+constexpr int kExitAllowed = 1;
 
 int complain(const Error& error) {
   std::fprintf(stderr, "lanyard-gateway: %s\n", error.text.c_str());
@@ -49,7 +54,33 @@ std::uint32_t busy_poll_us(int argc, char* argv[]) {
   return BusyPoll::kDefaultUs;
 }
 
+// Refused calls fail by default: that costs a function, where ending costs every connection.
+Result<void> confine(SandboxMode mode, const NetworkConfig& network,
+                     const std::string& state_directory, Log& log) {
+  const Result<SandboxReport> report =
+      enter_sandbox(gateway_sandbox(network, state_directory), mode);
+  if (!report) return report.error();
+  log.write(LogLevel::debug, report.value().text());
+  if (mode != SandboxMode::log) {
+    for (const std::string& sentence : report.value().absent) log.notice("sandbox: {}", sentence);
+  }
+  return {};
+}
+
+// What the sandbox of a network with address translation holds back on this machine.
+int test_sandbox() {
+  const NetworkConfig network = default_configuration(false).networks.front();
+  const Result<SandboxReport> report =
+      enter_sandbox(gateway_sandbox(network, state_directory()), SandboxMode::refuse);
+  if (!report) return complain(report.error());
+  const std::vector<ProbeOutcome> outcomes = probe_sandbox(ProbeNetwork::internet);
+  std::printf("%s\n%s", report.value().text().c_str(), probe_text(outcomes).c_str());
+  return all_refused(outcomes) ? 0 : kExitAllowed;
+}
+
 int run(std::uint32_t busy_poll_us) {
+  const Result<SandboxMode> mode = sandbox_mode_from_environment(default_sandbox_mode());
+  if (!mode) return complain(mode.error());
   if (Result<void> prepared = prepare_process(); !prepared) return complain(prepared.error());
   Result<std::unique_ptr<EventLoop>> made = EventLoop::create();
   if (!made) return complain(made.error());
@@ -59,8 +90,10 @@ int run(std::uint32_t busy_poll_us) {
   Result<EventLoop::Watch> watch =
       loop.watch(terminated.get(), EPOLLIN, [&loop](std::uint32_t) { loop.stop(); });
   if (!watch) return complain(watch.error());
-  Result<std::unique_ptr<GatewayControl>> control =
-      GatewayControl::open(loop, UniqueFd(kFrameDescriptor), UniqueFd(kControlDescriptor));
+  Result<std::unique_ptr<GatewayControl>> control = GatewayControl::open(
+      loop, UniqueFd(kFrameDescriptor), UniqueFd(kControlDescriptor),
+      [mode = mode.value()](const NetworkConfig& network, const std::string& state_directory,
+                            Log& log) { return confine(mode, network, state_directory, log); });
   if (!control) return complain(control.error());
   while (!loop.stopped()) control.value()->turn();
   control.value()->shut_down();
@@ -79,9 +112,10 @@ int main(int argc, char* argv[]) {
   if (first == "--help" || first == "-h") {
     std::puts(
         "lanyard-gateway [NETWORK] [--busy-poll=US]: serves a network of lanyardd, which starts "
-        "it. "
+        "it.\nlanyard-gateway --sandbox-selftest: tries what its sandbox is to refuse.\n"
         "See lanyard-gateway(8).");
     return 0;
   }
+  if (first == "--sandbox-selftest") return lanyard::test_sandbox();
   return lanyard::run(lanyard::busy_poll_us(argc, argv));
 }

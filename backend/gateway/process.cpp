@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 
+#include "switch/base/sandbox.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -44,28 +44,6 @@ void fill_standard_descriptors() {
     if (::fcntl(fd, F_GETFD) >= 0) continue;
     if (::open("/dev/null", O_RDWR) < 0) return;
   }
-}
-
-// There is no wrapper in libc for what capset(2) does.
-Result<void> drop_capabilities() {
-  for (unsigned long cap = 0; cap <= CAP_LAST_CAP; ++cap) {
-    if (cap != CAP_NET_BIND_SERVICE) ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-  }
-  ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  __user_cap_header_struct header{};
-  header.version = _LINUX_CAPABILITY_VERSION_3;
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
-  if (::syscall(SYS_capget, &header, sets.data()) != 0) {
-    return Error{errno, fmt::format("cannot read capabilities: {}", std::strerror(errno))};
-  }
-  const std::uint32_t kept = sets[0].permitted & (1U << CAP_NET_BIND_SERVICE);
-  sets = {};
-  sets[0].permitted = kept;
-  sets[0].effective = kept;
-  if (::syscall(SYS_capset, &header, sets.data()) != 0) {
-    return Error{errno, fmt::format("cannot give up capabilities: {}", std::strerror(errno))};
-  }
-  return {};
 }
 
 void set_limits() {
@@ -108,11 +86,13 @@ Result<void> prepare_process() {
   }
   set_limits();
   keep_flow_buffers_in_heap();
-  if (Result<void> dropped = drop_capabilities(); !dropped) return dropped;
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
-    return Error{errno, fmt::format("cannot confine the process: {}", std::strerror(errno))};
+  // What the network needs is known with its configuration; nothing needs more than this.
+  constexpr std::uint64_t kBindService = std::uint64_t{1} << CAP_NET_BIND_SERVICE;
+  if (Result<void> dropped = keep_capabilities(kBindService); !dropped) return dropped;
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    return Error{errno, fmt::format("cannot give up new privileges: {}", std::strerror(errno))};
   }
-  return {};
+  return forbid_dumps();
 }
 
 }  // namespace lanyard

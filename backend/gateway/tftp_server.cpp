@@ -49,9 +49,20 @@ Result<void> TftpServer::reconfigure(const NetworkConfig& config) {
   root_path_ = path;
   if (path.empty() || !config.dhcp.enabled) return {};
   root_.reset(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (root_) return {};
-  return Error{errno, fmt::format("network {}: no TFTP, its root {} cannot be opened: {}",
-                                  config.name, path, std::strerror(errno))};
+  if (!root_) {
+    return Error{errno, fmt::format("network {}: no TFTP, its root {} cannot be opened: {}",
+                                    config.name, path, std::strerror(errno))};
+  }
+  // Nothing below a root that was not known at the start passes the sandbox: better said here than
+  // to each guest.
+  const UniqueFd readable(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!readable && errno == EACCES) {
+    log_.warning(
+        "network {}: TFTP may find nothing in {}: either the gateway may not read it, or "
+        "it was not the root when the gateway started",
+        config.name, path);
+  }
+  return {};
 }
 
 bool TftpServer::on_datagram(const GuestDatagram& datagram, Time now) {

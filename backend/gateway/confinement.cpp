@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include "backend/gateway/confinement.h"
+
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "switch/network/paths.h"
+
+namespace lanyard {
+namespace {
+
+constexpr std::uint64_t kBit = 1;
+// socket(2) takes flags along with the type.
+constexpr std::uint64_t kTypeMask = 0xf;
+
+// Where the programs that write the host's resolv.conf keep what it is a link to. A link that is
+// made to point to one of the others later must not leave guests without names.
+constexpr std::array kResolverDirectories{"/run/systemd/resolve", "/run/NetworkManager",
+                                          "/run/resolvconf",      "/run/connman",
+                                          "/run/dhcpcd",          "/run/netconfig"};
+
+AllowedCall a_socket(int family, int type) {
+  return {
+      "socket",
+      {{0, static_cast<std::uint64_t>(family)}, {1, static_cast<std::uint64_t>(type), kTypeMask}}};
+}
+
+bool listens_at_path(const NetworkConfig& config) {
+  return std::any_of(config.forwards.begin(), config.forwards.end(),
+                     [](const ForwardConfig& forward) { return !forward.unix_path.empty(); });
+}
+
+// By what it is for. What the libraries need is found by tests, which run in the mode that kills.
+constexpr std::array kCalls{
+    // The loop.
+    "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "timerfd_create",
+    "timerfd_settime", "clock_gettime", "clock_nanosleep", "sched_yield", "rt_sigprocmask",
+    "rt_sigreturn", "restart_syscall",
+    // Frames, the daemon, and descriptors of any kind.
+    "read", "write", "writev", "recvmsg", "recvmmsg", "sendmsg", "sendmmsg", "close", "fcntl",
+    // Sockets, once they are there.
+    "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen",
+    "poll", "ppoll", "recvfrom", "sendto", "setsockopt", "shutdown",
+    // Leases, resolv.conf, the files of TFTP, and who holds a port that a forward wants.
+    "access", "fstat", "fsync", "getdents64", "lseek", "mkdir", "newfstatat", "openat", "openat2",
+    "pread64", "readlink", "readlinkat", "rename", "umask", "unlink",
+    // Memory.
+    "brk", "madvise", "mremap", "munmap",
+    // The C library.
+    "exit_group", "futex", "geteuid", "getpid", "getrandom", "gettid", "sysinfo"};
+
+std::vector<AllowedCall> calls(const NetworkConfig& config) {
+  std::vector<AllowedCall> allowed;
+  for (const char* const name : kCalls) allowed.push_back({name});
+  // To the outside: of flows, of pings, and to name servers.
+  for (const int family : {AF_INET, AF_INET6}) {
+    for (const int type : {SOCK_STREAM, SOCK_DGRAM}) allowed.push_back(a_socket(family, type));
+  }
+  // Behind others of the host's Unix sockets are services that trust who may open them, and only a
+  // new kernel restricts these by path. So only who is to listen at one may have any.
+  if (listens_at_path(config)) allowed.push_back(a_socket(AF_UNIX, SOCK_STREAM));
+  // The host's own addresses, which guests may not reach.
+  allowed.push_back({"socket", {{0, AF_NETLINK}, {2, NETLINK_ROUTE}}});
+  for (const unsigned long request : {FIONREAD, FIONBIO}) {
+    allowed.push_back({"ioctl", {{1, request}}});
+  }
+  for (const char* const name : {"mmap", "mprotect"}) {
+    allowed.push_back({name, {{2, 0, PROT_EXEC}}});
+  }
+  // getrlimit(2) of itself.
+  allowed.push_back({"prlimit64", {{0, 0}, {2, 0, ~std::uint64_t{0}}}});
+  // abort(3) of itself, and no signal to anybody else.
+  allowed.push_back({"tgkill", {{0, static_cast<std::uint64_t>(::getpid())}}});
+  return allowed;
+}
+
+std::string directory_of(const std::string& path) {
+  return std::filesystem::path(path).parent_path().string();
+}
+
+std::vector<AllowedPath> paths(const NetworkConfig& config, const std::string& state_directory) {
+  std::vector<AllowedPath> allowed{{"/proc"}, {"/dev/urandom"}};
+  if (!state_directory.empty()) allowed.push_back({state_directory, true, true, true});
+  allowed.push_back({runtime_directory(), false, false, true});
+  // The directories, because whoever changes the file puts another one in its place.
+  const std::string& names = config.dns.resolv_conf;
+  allowed.push_back({directory_of(names)});
+  std::error_code ignored;
+  const std::string real = std::filesystem::weakly_canonical(names, ignored).string();
+  if (!real.empty()) allowed.push_back({directory_of(real)});
+  for (const char* const directory : kResolverDirectories) allowed.push_back({directory});
+  if (!config.dhcp.tftp_root.empty()) allowed.push_back({config.dhcp.tftp_root});
+  for (const ForwardConfig& forward : config.forwards) {
+    if (!forward.unix_path.empty()) {
+      allowed.push_back({directory_of(forward.unix_path), false, false, true});
+    }
+  }
+  return allowed;
+}
+
+}  // namespace
+
+SandboxPolicy gateway_sandbox(const NetworkConfig& config, const std::string& state_directory) {
+  SandboxPolicy policy;
+  policy.calls = calls(config);
+  policy.paths = paths(config, state_directory);
+  policy.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NPROC, 0}};
+  // libslirp binds the ports of forwards itself, and one from a low port may be added at any time.
+  // Only a network with address translation has forwards.
+  if (config.kind == NetworkKind::nat) policy.capabilities = kBit << CAP_NET_BIND_SERVICE;
+  return policy;
+}
+
+}  // namespace lanyard

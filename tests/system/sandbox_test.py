@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""The processes in their sandboxes: what holds them, seen from outside, and that they still work.
+
+That nothing they need is refused is what all other tests show: they run with LANYARD_SANDBOX=kill.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.gateway_process import NAT, GatewayError, GatewayProcess
+
+BIN = Path(os.environ["LANYARD_BIN"])
+HOST_ONLY = NAT | {"kind": "host-only"}
+BIND_SERVICE = 1 << 10
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("LANYARD_SANDBOX") == "off", reason="a sanitizer makes calls of its own"
+)
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def capabilities_of(pid: int) -> int:
+    status = status_of(pid)
+    return int(status["CapEff"], 16) | int(status["CapPrm"], 16) | int(status["CapInh"], 16)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+    with GatewayProcess(tmp_path) as process:
+        yield process
+
+
+def test_a_gateway_is_confined_before_it_serves(gateway: GatewayProcess) -> None:
+    gateway.configure(NAT)
+    status = status_of(gateway.process.pid)
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    assert capabilities_of(gateway.process.pid) & ~BIND_SERVICE == 0
+    assert [line["text"] for line in gateway.log if "sandbox" in line["text"]]
+
+
+def test_a_gateway_without_forwards_has_no_capability(gateway: GatewayProcess) -> None:
+    gateway.configure(HOST_ONLY)
+    assert capabilities_of(gateway.process.pid) == 0
+
+
+def test_a_gateway_cannot_be_dumped(gateway: GatewayProcess) -> None:
+    gateway.configure(NAT)
+    limits = Path(f"/proc/{gateway.process.pid}/limits").read_text()
+    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[-3:-1] == ["0", "0"]
+
+
+def test_a_forward_from_a_unix_socket_must_be_there_from_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANYARD_SANDBOX", "errno")
+    forward = {"name": "web", "from": f"unix:{tmp_path}/web", "to": "10.0.2.15:80"}
+    with GatewayProcess(tmp_path) as process:
+        process.configure(NAT)
+        with pytest.raises(GatewayError, match="a running gateway's sandbox"):
+            process.ask("forward.add", forward=forward)
+        assert process.ask("status")
+    monkeypatch.setenv("LANYARD_SANDBOX", "kill")
+    with GatewayProcess(tmp_path) as process:
+        process.configure(NAT | {"forward": [forward]})
+        assert [row["state"] for row in process.ask("forward.list")["forwards"]] == ["listening"]
+        assert (tmp_path / "web").stat().st_mode & 0o777 == 0o600
+        another = {"name": "ssh", "from": f"unix:{tmp_path}/ssh", "to": "10.0.2.15:22"}
+        process.ask("forward.add", forward=another)
+        process.ask("forward.delete", name="ssh")
+        assert not (tmp_path / "ssh").exists()
+
+
+def test_the_modes_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for mode, seccomp in (("off", "0"), ("log", "2"), ("errno", "2"), ("kill", "2")):
+        monkeypatch.setenv("LANYARD_SANDBOX", mode)
+        with GatewayProcess(tmp_path) as process:
+            process.configure(NAT)
+            assert status_of(process.process.pid)["Seccomp"] == seccomp, mode
+
+
+def test_another_mode_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LANYARD_SANDBOX", "maybe")
+    with GatewayProcess(tmp_path) as process:
+        assert process.process.wait(10) == 2
+        assert process.process.stderr
+        assert b"give off, log, errno or kill" in process.process.stderr.read()
+
+
+@pytest.mark.parametrize("program", ["lanyard-gateway"])
+def test_what_an_intruder_would_try_is_refused(program: str) -> None:
+    done = subprocess.run([BIN / program, "--sandbox-selftest"], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ALLOWED" not in done.stdout
+    assert done.stdout.count("refused") > 25
