@@ -137,9 +137,8 @@ int Netem::showinfo(std::string_view text, lanyard_reply* reply) {
   if (node >= cable->nodes.size()) return -EINVAL;
   print(reply, "WireFilter: bidirectional");
   if (cable->nodes.size() > 1) {
-    print(reply, "Node %zu \"%s\" (0,..,%zu) Markov-time %llu", node,
-          cable->nodes[node].name.c_str(), cable->nodes.size() - 1,
-          static_cast<unsigned long long>(cable->markov_ms));
+    print(reply, "Node %zu \"%s\" (0,..,%zu) Markov-time %g", node, cable->nodes[node].name.c_str(),
+          cable->nodes.size() - 1, static_cast<double>(cable->markov_ms));
   }
   const auto row = [&](const char* name, Parameter parameter) {
     const auto& pair = cable->nodes[node].values[parameter];

@@ -62,10 +62,11 @@ class Ring {
   std::size_t room() const { return size_ - (put_ - taken_.load(std::memory_order_acquire)); }
   // Not seen by the other side until publish().
   void put(const void* data, std::size_t size) {
-    const std::size_t at = put_ % size_;
-    const std::size_t first = std::min(size, size_ - at);
-    std::memcpy(&bytes_[at], data, first);
-    std::memcpy(bytes_.get(), static_cast<const std::uint8_t*>(data) + first, size - first);
+    const std::size_t first = std::min(size, size_ - put_at_);
+    std::memcpy(&bytes_[put_at_], data, first);
+    if (first != size) [[unlikely]]
+      std::memcpy(bytes_.get(), static_cast<const std::uint8_t*>(data) + first, size - first);
+    put_at_ = behind(put_at_, size);
     put_ += size;
   }
   void publish() { published_.store(put_, std::memory_order_release); }
@@ -73,27 +74,35 @@ class Ring {
   // ---- the other thread ----
   std::size_t ready() const { return published_.load(std::memory_order_acquire) - next_; }
   void copy(std::size_t offset, void* to, std::size_t size) const {
-    const std::size_t at = (next_ + offset) % size_;
+    const std::size_t at = behind(next_at_, offset);
     const std::size_t first = std::min(size, size_ - at);
     std::memcpy(to, &bytes_[at], first);
     std::memcpy(static_cast<std::uint8_t*>(to) + first, bytes_.get(), size - first);
   }
   // The first `size` bytes, in at most two pieces.
   std::array<iovec, 2> pieces(std::size_t size) {
-    const std::size_t at = next_ % size_;
-    const std::size_t first = std::min(size, size_ - at);
-    return {iovec{&bytes_[at], first}, iovec{bytes_.get(), size - first}};
+    const std::size_t first = std::min(size, size_ - next_at_);
+    return {iovec{&bytes_[next_at_], first}, iovec{bytes_.get(), size - first}};
   }
   void take(std::size_t size) {
+    next_at_ = behind(next_at_, size);
     next_ += size;
     taken_.store(next_, std::memory_order_release);
   }
 
  private:
+  // A division would cost as much as a small frame.
+  std::size_t behind(std::size_t at, std::size_t size) const {
+    return at + size >= size_ ? at + size - size_ : at + size;
+  }
+
   std::size_t size_;
   std::unique_ptr<std::uint8_t[]> bytes_;
+  // Bytes ever put and taken, and where in the ring that is.
   std::size_t put_ = 0;
+  std::size_t put_at_ = 0;
   std::size_t next_ = 0;
+  std::size_t next_at_ = 0;
   alignas(64) std::atomic<std::size_t> published_{0};
   alignas(64) std::atomic<std::size_t> taken_{0};
 };

@@ -85,7 +85,6 @@ DIALOGUE = (
     "markov-setnode 7",
     "showinfo 9",
     "markov-numnodes 0",
-    "markov-time",
     "markov-debug 0",
     "load /nonexistent",
 )
