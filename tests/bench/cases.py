@@ -6,7 +6,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +21,7 @@ from contestants import (LEAST, ORIGINAL, OURS, Failed, Tools, command, load, lo
 
 Result = dict[str, float]
 OURS_ONE_MAC = "ours, one address"
+OURS_UNCAPTURED = "ours, without pdump"
 BEST_PEER = "best peer"  # of the other contestants, whichever has the better figure
 
 
@@ -114,6 +118,85 @@ def stream(name: str, **options: object) -> Callable[[Tools], Result]:
         result["lost_though_kept_up"] = result["lost"] if kept_up else 0
         return result
     return measure
+
+
+def say(console: socket.socket, line: str) -> str:
+    """A line for the console of a switch; its reply."""
+    if line:
+        console.sendall(line.encode() + b"\n")
+    text = b""
+    while not text.endswith(b"$ "):
+        part = console.recv(65536)
+        if not part:
+            raise Failed("the console was closed")
+        text += part
+    return text.decode(errors="replace")
+
+
+def numbers(text: str, pattern: str) -> int:
+    return sum(int(found) for found in re.findall(pattern, text))
+
+
+def records_in(file: Path) -> int:
+    """How many frames there are in a pcap file."""
+    data, count, at = file.read_bytes(), 0, 24
+    while at + 16 <= len(data):
+        at += 16 + struct.unpack_from("=I", data, at + 8)[0]
+        count += 1
+    return count
+
+
+def captured(name: str, **options: object) -> Callable[[Tools], Result]:
+    """As stream(), while the plugin pdump writes every frame as it comes and as it goes."""
+    def measure(tools: Tools) -> Result:
+        with scratch() as files, running(tools, name, "-M", str(files / "m")) as switch, \
+                socket.socket(socket.AF_UNIX) as console:
+            console.settimeout(20)
+            console.connect(str(files / "m"))
+            say(console, "")
+            for line in (f"plugin/add {plugin_of(tools, 'pdump')}", f"pdump/filename {files / 'cap'}",
+                         "pdump/active 1"):
+                if "1000 Success" not in say(console, line):
+                    raise Failed(f"{line}: refused")
+            result = load_on(tools, switch, "stream", **options)
+            say(console, "pdump/active 0")
+            while "still writing" in (shown := say(console, "pdump/showinfo")):
+                time.sleep(0.05)
+            taken, missed = numbers(shown, r"captured=(\d+)"), numbers(shown, r"dropped=(\d+)")
+            passed = numbers(say(console, "port/allprint"), r"(?:IN|OUT):\s+pkts\s+(\d+)")
+            result["not_captured_percent"] = 100 * missed / max(1, passed)
+            result["unaccounted"] = (abs(passed - taken - missed)
+                                     + abs(records_in(files / "cap") - taken))
+        return result
+    return measure
+
+
+def delayed(name: str) -> Callable[[Tools], Result]:
+    """Round trips that the plugin netem delays by 1 ms on their way: how late they are beside it."""
+    def measure(tools: Tools) -> Result:
+        with scratch() as files, running(tools, name, "-M", str(files / "m")) as switch, \
+                socket.socket(socket.AF_UNIX) as console:
+            console.settimeout(20)
+            console.connect(str(files / "m"))
+            say(console, "")
+            for line in (f"plugin/add {plugin_of(tools, 'netem')}", "netem/cable 1",
+                         "netem/delay LR1"):
+                if "1000 Success" not in say(console, line):
+                    raise Failed(f"{line}: refused")
+            result = load_on(tools, switch, "pingpong")
+        return {"late_median_us": result["median_us"] - 1000, "late_p99_us": result["p99_us"] - 1000}
+    return measure
+
+
+def plugin_of(tools: Tools, name: str) -> Path:
+    return tools.programs[OURS].parent.parent / f"lib/lanyard/plugins/{name}.so"
+
+
+def plugin_needs(name: str) -> Callable[[Tools], str | None]:
+    def reason(tools: Tools) -> str | None:
+        there = OURS in tools.programs and plugin_of(tools, name).exists()
+        return None if there else f"the plugin {name} was not built"
+    return reason
 
 
 def round_trip(name: str) -> Callable[[Tools], Result]:
@@ -333,6 +416,18 @@ def switch_cases() -> list[Case]:
         Case("macs", "64 B, 65,536 source addresses", many | {OURS_ONE_MAC: stream(OURS)},
              (Row("delivered", "delivered_per_s", rate, (Goal(0.9, True, OURS_ONE_MAC),)),
               Row("CPU per delivered frame", "switch_ns_per_frame", nanoseconds))),
+        Case("pdump", "64 B as fast as it can, with and without pdump",
+             {OURS: captured(OURS, size=64), OURS_UNCAPTURED: stream(OURS, size=64)},
+             (Row("delivered", "delivered_per_s", rate, (Goal(0.95, True, OURS_UNCAPTURED),)),
+              Row("CPU per delivered frame", "switch_ns_per_frame", nanoseconds),
+              Row("not captured, and counted", "not_captured_percent", percent),
+              Row("neither captured nor counted", "unaccounted", count, (Goal(0),),
+                  every_run=True)),
+             plugin_needs("pdump")),
+        Case("netem", "64 B round trip, 1 ms later by netem", {OURS: delayed(OURS)},
+             (Row("late, median", "late_median_us", microseconds, (Goal(100),)),
+              Row("late, 99 %", "late_p99_us", microseconds, (Goal(100),))),
+             plugin_needs("netem")),
         *flood_cases(),
         Case("roundtrip", "64 B round trip", among(round_trip, (OURS, ORIGINAL, LEAST)),
              (Row("median", "median_us", microseconds, (Goal(1, against=ORIGINAL),)),

@@ -17,7 +17,7 @@ Results = dict[str, dict[str, list[Result]]]
 
 
 def values(results: Results, case: Case, column: str, metric: str) -> list[float]:
-    return [result[metric] for result in results.get(case.name, {}).get(column, [])]
+    return [result[metric] for result in results.get(case.name, {}).get(column, []) if metric in result]
 
 
 def cell(row: Row, figures: list[float]) -> str:
