@@ -149,6 +149,7 @@ void ConsoleSession::run_line(std::string_view line) {
   Reply reply;
   const CommandTable::Outcome outcome = context.table.run(context, line, reply);
   console_.context_.hub.refresh();
+  if (outcome.result && !outcome.has_data) log_change(line);
   if (ending_) {
     out_ += "9999 END OF SESSION";
     return;
@@ -164,6 +165,13 @@ void ConsoleSession::run_line(std::string_view line) {
   after_producer_ += status_line(outcome.result);
   if (prompts_) after_producer_ += kPrompt;
   if (producer_ == nullptr) out_ += std::exchange(after_producer_, {});
+}
+
+// What has no data to show has done something. Who sits at the switch's own terminal knows.
+void ConsoleSession::log_change(std::string_view line) const {
+  if (kind_ != Kind::socket || ending_) return;
+  const Identity who = peer_identity(input_);
+  console_.context_.log.notice("user {} (pid {}): {}", who.uid, who.pid, printable(line));
 }
 
 bool ConsoleSession::end() {

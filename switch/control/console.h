@@ -56,6 +56,7 @@ class ConsoleSession final : public Conversation, public DebugListener {
   bool read_some();
   void run_lines();
   void run_line(std::string_view line);
+  void log_change(std::string_view line) const;
   void pump();
   void flush();
   void update_interest();
