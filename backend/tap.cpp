@@ -31,7 +31,8 @@ namespace {
 constexpr Duration kReattachPeriod = std::chrono::milliseconds(300);
 
 void set_address(const ifreq& interface, MacAddress mac, Log& log) {
-  const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  // netdevice(7): any socket will do, and one of the Internet a sandbox refuses.
+  const UniqueFd any(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = interface;
   request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
   const auto octets = mac.bytes();
@@ -57,7 +58,7 @@ Error cannot_open(const std::string& name, int code) {
 
 // A TAP is born down, and nothing else says why nobody answers.
 void report_if_down(const ifreq& interface, Log& log) {
-  const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const UniqueFd any(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = interface;
   if (::ioctl(any.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) == 0) {
     log.info("{} is down until you say: ip link set {} up", interface.ifr_name, interface.ifr_name);

@@ -78,6 +78,7 @@ add_executable(lanyard_tests
   switch/control/plugin_host_test.cpp
   switch/control/rpc_params_test.cpp
   switch/control/rpc_server_test.cpp
+  switch/daemon/confinement_test.cpp
   switch/daemon/handover_state_test.cpp
   switch/daemon/options_test.cpp
   switch/daemon/reload_plan_test.cpp
@@ -115,6 +116,7 @@ target_link_libraries(lanyard_tests PRIVATE
   lanyard_cli lanyard_gateway_core lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)
 if(LANYARD_SANITIZE)
   set_property(SOURCE backend/gateway/confinement_test.cpp switch/base/sandbox_test.cpp
+    switch/daemon/confinement_test.cpp
     APPEND PROPERTY COMPILE_DEFINITIONS LANYARD_SANITIZED)
 endif()
 # What is tested is optimised, the tests themselves need not be: it is half of their build's time.

@@ -61,6 +61,7 @@ constexpr std::array kCalls{
 
 std::vector<AllowedCall> calls(const NetworkConfig& config) {
   std::vector<AllowedCall> allowed;
+  allowed.reserve(kCalls.size() + 16);
   for (const char* const name : kCalls) allowed.push_back({name});
   // To the outside: of flows, of pings, and to name servers.
   for (const int family : {AF_INET, AF_INET6}) {

@@ -56,6 +56,7 @@ std::uint64_t rights_of(const AllowedPath& path) {
               LANDLOCK_ACCESS_FS_REMOVE_FILE | kTruncate;
   }
   if (path.sockets) rights |= LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE;
+  if (path.remove_directories) rights |= LANDLOCK_ACCESS_FS_REMOVE_DIR;
   return rights;
 }
 
@@ -67,7 +68,11 @@ Result<void> add_rule(int ruleset, const AllowedPath& path, std::uint64_t handle
   if (::fstat(fd.get(), &info) != 0) return {};
   landlock_path_beneath_attr rule{};
   rule.allowed_access = rights_of(path) & handled;
-  if (!S_ISDIR(info.st_mode)) rule.allowed_access &= kOfFiles;
+  if (!S_ISDIR(info.st_mode)) {
+    // Who may write to a device may tell it things.
+    if (path.change) rule.allowed_access |= kDeviceIoctl & handled;
+    rule.allowed_access &= kOfFiles;
+  }
   rule.parent_fd = fd.get();
   if (rule.allowed_access == 0 ||
       ::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0) {
@@ -79,7 +84,7 @@ Result<void> add_rule(int ruleset, const AllowedPath& path, std::uint64_t handle
 
 }  // namespace
 
-Result<int> restrict_paths(std::span<const AllowedPath> paths) {
+Result<int> restrict_paths(std::span<const AllowedPath> paths, bool abstract_sockets) {
   const auto version = static_cast<int>(
       ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION));
   if (version < 1) {
@@ -87,7 +92,8 @@ Result<int> restrict_paths(std::span<const AllowedPath> paths) {
                                     std::strerror(errno))};
   }
   RulesetAttributes attributes{rights_of(version), 0, 0};
-  if (version >= 6) attributes.scoped = kScopeAbstractSockets | kScopeSignals;
+  if (version >= 6) attributes.scoped = kScopeSignals;
+  if (version >= 6 && !abstract_sockets) attributes.scoped |= kScopeAbstractSockets;
   // Trailing zeros are what an older kernel takes, too.
   const UniqueFd ruleset(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));

@@ -121,7 +121,8 @@ Result<SandboxReport> enter_sandbox(const SandboxPolicy& policy, SandboxMode mod
   }
   if (mode == SandboxMode::log) {
     report.absent.emplace_back("paths are not restricted: Landlock has no mode that only logs");
-  } else if (const Result<int> version = restrict_paths(policy.paths); version) {
+  } else if (const Result<int> version = restrict_paths(policy.paths, policy.abstract_sockets);
+             version) {
     report.landlock = version.value();
   } else {
     report.absent.push_back(version.error().text);

@@ -61,6 +61,7 @@ struct AllowedPath {
   bool read = true;
   bool change = false;   // make, write, rename and remove files
   bool sockets = false;  // make and remove sockets
+  bool remove_directories = false;
 };
 
 struct ResourceLimit {
@@ -71,6 +72,7 @@ struct ResourceLimit {
 struct SandboxPolicy {
   std::vector<AllowedCall> calls;
   std::vector<AllowedPath> paths;
+  bool abstract_sockets = false;   // unix(7): to reach those of processes outside
   std::uint64_t capabilities = 0;  // bits of those that are kept if they are there
   std::vector<ResourceLimit> limits;
 };
@@ -96,7 +98,7 @@ Result<void> keep_capabilities(std::uint64_t kept);
 Result<void> forbid_dumps();
 
 // The version of Landlock (landlock(7)), or an error that says why there is none.
-Result<int> restrict_paths(std::span<const AllowedPath> paths);
+Result<int> restrict_paths(std::span<const AllowedPath> paths, bool abstract_sockets);
 
 // How many calls are allowed. An error of ENOSYS: this program was built without libseccomp.
 Result<std::size_t> filter_system_calls(std::span<const AllowedCall> calls, SandboxMode mode);

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "switch/bridge/spanning_tree.h"
+#include "switch/daemon/confinement.h"
 
 namespace lanyard {
 namespace {
@@ -247,7 +248,20 @@ void Daemon::on_signal() {
   }
 }
 
+// Asked for, so nothing less will do than what this machine can give; what it cannot is said.
+Result<void> Daemon::enter_sandbox() {
+  const Result<SandboxReport> report =
+      lanyard::enter_sandbox(switch_sandbox(options_), options_.sandbox);
+  if (!report) return report.error();
+  if (options_.sandbox != SandboxMode::off) log_.notice("{}", report.value().text());
+  return {};
+}
+
 int Daemon::run() {
+  if (Result<void> entered = enter_sandbox(); !entered) {
+    log_.error("--sandbox: {}", entered.error().text);
+    return kExitFailure;
+  }
   lane_->run();
   console_->flush();
   return 0;

@@ -36,6 +36,7 @@ class Daemon {
   std::optional<int> open_console();
   void open_taps_and_plugs();
   void run_rc_file();
+  Result<void> enter_sandbox();
   Result<void> watch_signals();
   void on_signal();
 

@@ -38,6 +38,7 @@ enum Key : int {
   kPortGroup,
   kPassTags,
   kPlug,
+  kSandbox,
   kBusyPoll,
 };
 
@@ -69,6 +70,8 @@ constexpr std::array kRows{
     OptionRow{kMgmtGroup, 0, "mgmtgroup", "", "GROUP", "group of the console's socket"},
     OptionRow{kDebugClients, 'D', "debugclients", "", "N", "accepted, without effect"},
     OptionRow{kNoStdin, 0, "nostdin", "", "", "no console on standard input"},
+    OptionRow{kSandbox, 0, "sandbox", "", "MODE",
+              "give up what carrying frames does not need: off, log, errno or kill (off)"},
     OptionRow{kTap, 't', "tap", "", "NAME", "plug in the TAP interface NAME; repeatable"},
     OptionRow{kPlug, 0, "plug", "", "KIND://TARGET",
               "plug in a backend, see lanyard-backends(7); repeatable"},
@@ -186,6 +189,15 @@ void apply(DaemonOptions& options, int key, const char* argument) {
     case kMgmtGroup: options.console_group = text; break;
     case kDebugClients: break;
     case kNoStdin: options.no_stdin = true; break;
+    case kSandbox: {
+      const std::optional<SandboxMode> mode = parse_sandbox_mode(text);
+      if (!mode) {
+        fail(options, fmt::format("--sandbox: '{}' is not one of off, log, errno and kill",
+                                  printable(text)));
+      }
+      options.sandbox = mode.value_or(SandboxMode::off);
+      break;
+    }
     case kTap: options.taps.push_back(text); break;
     case kPlug: options.plugs.push_back(text); break;
     case kBusyPoll: {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "switch/base/result.h"
+#include "switch/base/sandbox.h"
 #include "switch/frame/mac_address.h"
 #include "switch/runtime/busy_poll.h"
 
@@ -61,6 +62,8 @@ struct DaemonOptions {
   std::string console_path;
   mode_t console_mode = 0600;
   std::optional<std::string> console_group;
+
+  SandboxMode sandbox = SandboxMode::off;
 
   std::vector<std::string> taps;
   std::vector<std::string> plugs;  // backend URLs

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.console import open_console
+from support.frames import broadcast, mac
 from support.gateway_process import NAT, GatewayError, GatewayProcess
+from support.switch_process import Switch
 
 BIN = Path(os.environ["LANYARD_BIN"])
 HOST_ONLY = NAT | {"kind": "host-only"}
@@ -104,3 +107,41 @@ def test_what_an_intruder_would_try_is_refused(program: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ALLOWED" not in done.stdout
     assert done.stdout.count("refused") > 25
+
+
+# ---- one switch ----
+
+ROOT_KEEPS = 1 << 0 | 1 << 3 | 1 << 1  # CAP_CHOWN, CAP_FOWNER, CAP_DAC_OVERRIDE
+
+
+def test_a_switch_serves_in_its_sandbox(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("vlan/create 6\n")
+    with Switch("--sandbox", "kill") as switch:
+        status = status_of(switch.pid)
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+        assert capabilities_of(switch.pid) & ~ROOT_KEEPS == 0
+        assert "sandbox: no new privileges" in switch.log_text()
+        with switch.client() as one, switch.client() as two:
+            frame = broadcast(mac(1))
+            one.send(frame)
+            assert two.recv() == frame
+        with open_console(switch.mgmt_path) as console:
+            console.check("vlan/create 5")
+            assert console.code(f"load {script}") != 1000
+
+
+def test_a_switch_without_the_option_is_as_it_was() -> None:
+    with Switch() as switch:
+        assert status_of(switch.pid)["Seccomp"] == "0"
+
+
+def test_changes_at_the_console_are_logged_with_their_user() -> None:
+    with Switch() as switch:
+        with open_console(switch.mgmt_path) as console:
+            console.check("vlan/create 7")
+            console.check("port/print")
+            assert console.code("vlan/create 7") != 1000
+        lines = [line for line in switch.log_text().splitlines() if "user" in line]
+        assert lines == [f"vde_switch: user {os.getuid()} (pid {os.getpid()}): vlan/create 7"]
