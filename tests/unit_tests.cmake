@@ -34,6 +34,8 @@ add_executable(lanyard_tests
   backend/gateway/quota_test.cpp
   backend/gateway/resolver_list_test.cpp
   backend/gateway/router_advertiser_test.cpp
+  backend/gateway/tcp_flow_property_test.cpp
+  backend/gateway/tcp_flow_test.cpp
   backend/gateway/tftp_server_test.cpp
   backend/gateway_test.cpp
   backend/plug_test.cpp

@@ -29,6 +29,7 @@ struct FlowEntry {
   bool to_dns = false;    // re-aimed at the DNS port of the host
   bool incoming = false;  // came in by a forward
   int fd = -1;
+  std::uint64_t direct = 0;  // the direct engine's number of it; 0: the other engine has it
   std::string forward;
   Time seen{0};
   std::uint64_t bytes_out = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/gateway/tcp_segment.h"
 #include "switch/frame/ethernet.h"
 
 namespace lanyard {
@@ -12,28 +13,30 @@ namespace {
 constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
 constexpr std::uint16_t kEtherTypeIpv6 = 0x86dd;
 
-constexpr std::uint8_t kOptionEnd = 0;
-constexpr std::uint8_t kOptionNop = 1;
-constexpr std::uint8_t kOptionMss = 2;
-
-// The MSS among the options of a SYN (RFC 9293 3.2); 0 when there is none.
-std::uint16_t mss_option(std::span<const std::uint8_t> options) {
-  while (!options.empty() && options[0] != kOptionEnd) {
-    if (options[0] == kOptionNop) {
-      options = options.subspan(1);
-      continue;
-    }
-    if (options.size() < 2 || options[1] < 2 || options[1] > options.size()) return 0;
-    if (options[0] == kOptionMss && options[1] == 4) return load_u16(options, 2);
-    options = options.subspan(options[1]);
-  }
-  return 0;
-}
-
 // Fields that an honest TCP never sets together: SYN with FIN or RST, or none at all.
 bool sensible(std::uint8_t flags) {
   if ((flags & kTcpSyn) != 0) return (flags & (kTcpFin | kTcpRst)) == 0;
   return (flags & (kTcpAck | kTcpRst)) != 0;
+}
+
+void sum_payload(NatPacket& packet) {
+  if (packet.is_summed) return;
+  InternetChecksum payload;
+  payload.add(packet.payload());
+  packet.payload_sum = payload.sum();
+  packet.is_summed = true;
+}
+
+bool has_right_checksum(NatPacket& packet) {
+  const auto transport = packet.frame.subspan(packet.transport_offset);
+  // RFC 768: not summed.
+  if (!packet.is_tcp() && !packet.v6 && load_u16(transport, 6) == 0) return true;
+  sum_payload(packet);
+  InternetChecksum sum =
+      pseudo_header(packet.frame, packet.v6, packet.key.protocol, transport.size());
+  sum.add(transport.first(packet.payload_offset - packet.transport_offset));
+  sum.add_u16(packet.payload_sum);
+  return sum.finish() == 0;
 }
 
 }  // namespace
@@ -43,8 +46,8 @@ std::optional<NatPacket> FrameSanitiser::drop(NatEvent reason) {
   return std::nullopt;
 }
 
-std::optional<NatPacket> FrameSanitiser::check(std::span<std::uint8_t> frame,
-                                               const Offload& offload) {
+std::optional<NatPacket> FrameSanitiser::read(std::span<std::uint8_t> frame,
+                                              const Offload& offload) {
   const EthernetView ethernet(frame);
   if (!ethernet.valid()) return drop(NatEvent::too_short);
   NatPacket packet;
@@ -55,24 +58,16 @@ std::optional<NatPacket> FrameSanitiser::check(std::span<std::uint8_t> frame,
 
   NatEvent reason = NatEvent::bad_header;
   if (!(packet.v6 ? read_ipv6(packet, reason) : read_ipv4(packet, reason))) return drop(reason);
-  const auto given = packet.frame;
-  const std::size_t given_transport = packet.transport_offset;
   if (!(packet.is_tcp() ? read_tcp(packet, reason) : read_udp(packet, reason))) {
     return drop(reason);
   }
-  InternetChecksum payload;
-  payload.add(packet.payload());
-  packet.payload_sum = payload.sum();
-  if (!offload.needs_checksum) {
-    const auto transport = given.subspan(given_transport);
-    const std::size_t header_size = given.size() - given_transport - packet.payload_size();
-    InternetChecksum sum = pseudo_header(given, packet.v6, packet.key.protocol, transport.size());
-    sum.add(transport.first(header_size));
-    sum.add_u16(packet.payload_sum);
-    const bool none =
-        !packet.is_tcp() && !packet.v6 && load_u16(transport, 6) == 0;  // RFC 768: not summed
-    if (!none && sum.finish() != 0) return drop(NatEvent::bad_checksum);
-  }
+  if (!offload.needs_checksum && !has_right_checksum(packet)) return drop(NatEvent::bad_checksum);
+  counters_.count(NatEvent::packets_from_guests);
+  return packet;
+}
+
+void FrameSanitiser::make_plain(NatPacket& packet) {
+  sum_payload(packet);
   if (packet.is_tcp()) {
     // Only now, because the checksum covers what is taken off.
     const std::size_t options = packet.payload_offset - packet.transport_offset - kTcpHeaderSize;
@@ -88,8 +83,6 @@ std::optional<NatPacket> FrameSanitiser::check(std::span<std::uint8_t> frame,
     store_u16(packet.frame, tcp + 18, 0);
   }
   finish_headers(packet);
-  counters_.count(NatEvent::packets_from_guests);
-  return packet;
 }
 
 bool FrameSanitiser::read_ipv4(NatPacket& packet, NatEvent& reason) const {
@@ -166,7 +159,10 @@ bool FrameSanitiser::read_tcp(NatPacket& packet, NatEvent& reason) {
   if (!sensible(packet.flags)) return false;
   if ((tcp[13] & kTcpUrg) != 0) counters_.count(NatEvent::urgent_cleared);
   if ((packet.flags & kTcpSyn) != 0) {
-    packet.segment_size = mss_option(tcp.subspan(kTcpHeaderSize, header - kTcpHeaderSize));
+    const TcpOptions options =
+        read_tcp_options(tcp.subspan(kTcpHeaderSize, header - kTcpHeaderSize));
+    packet.segment_size = options.segment_size;
+    packet.window_shift = options.window_shift;
     // Data of a SYN (RFC 7413) is only taken early by those who asked for it; it comes again.
     reason = NatEvent::bad_length;
     if (header != tcp.size()) return false;

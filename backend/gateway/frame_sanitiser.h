@@ -28,7 +28,15 @@ class FrameSanitiser {
       : subnet_(subnet), subnet6_(subnet6), counters_(counters) {}
 
   // A frame that does not pass is counted. `frame` must be good as long as the packet is used.
-  std::optional<NatPacket> check(std::span<std::uint8_t> frame, const Offload& offload);
+  std::optional<NatPacket> check(std::span<std::uint8_t> frame, const Offload& offload) {
+    auto packet = read(frame, offload);
+    if (packet) make_plain(*packet);
+    return packet;
+  }
+  // The same in two steps: what is checked, with options and debts as they came, and what libslirp
+  // wants, once.
+  std::optional<NatPacket> read(std::span<std::uint8_t> frame, const Offload& offload);
+  static void make_plain(NatPacket& packet);
 
  private:
   std::optional<NatPacket> drop(NatEvent reason);

@@ -29,10 +29,16 @@ class GuestOutput {
   GuestOutput(GuestLink& link, std::uint32_t mtu, NatCounters& counters)
       : link_(link), mtu_(mtu), counters_(counters) {}
   void set_mtu(std::uint32_t mtu) { mtu_ = mtu; }
+  std::uint32_t mtu() const { return mtu_; }
 
   // A segment to a guest; segment_size 0 means as the MTU says. The Ethernet header is right. What
   // can be joined with it may follow: call flush() before the turn ends.
   void send_tcp(const NatPacket& packet, std::uint16_t segment_size);
+  // A segment that is as it should be; after a flush() when others of its flow were sent by the
+  // above.
+  void send_segment(std::span<const std::uint8_t> frame, const Offload& offload) {
+    send(frame, offload);
+  }
   // Anything else in IP. Not to be called with TCP.
   void send_datagram(std::span<const std::uint8_t> frame);
   void flush();

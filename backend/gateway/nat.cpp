@@ -111,7 +111,8 @@ NatTranslator::NatTranslator(const NetworkConfig& config, Context context, Polic
       policy_(std::move(policy)),
       quota_(config.policy.flows_max, config.policy.new_flows_per_s),
       output_(context.link, config.mtu, counters_),
-      forwards_(*this, context.directory) {
+      forwards_(*this, context.directory),
+      direct_(context.loop, output_, *this) {
   const std::uint32_t router = config.router ? config.router->number() : 0;
   router_mac_ = MacAddress::from_number(std::uint64_t{0x5255} << 32 | router);
   forwards_.set_network(config.subnet, config.subnet6);
@@ -226,6 +227,7 @@ std::vector<Flow> NatTranslator::flows() const {
 
 void NatTranslator::resume() {
   output_.resume();
+  direct_.resume();
   engine_->set_paused(output_.congested());
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // Network address translation for the guests of one network: what the gateway hands it and what can
-// be asked of it. The engine behind it is libslirp (slirp_engine.h); policy, quotas, the flow table
-// and the forwards are ours and stand in front of it. Gateway thread only.
+// be asked of it. Two engines are behind it: libslirp (slirp_engine.h), and for the TCP connections
+// that guests open our own, if the network is to have it (tcp_engine.h); policy, quotas, the flow
+// table and the forwards are ours and stand in front of both. Gateway thread only.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +43,9 @@ struct ForwardStatus {
   std::uint32_t flows = 0;
 };
 
+// Who carries the TCP connections that guests open.
+enum class TcpEngineKind : std::uint8_t { libslirp, direct };
+
 class Nat {
  public:
   // Silence after which a TCP connection is ended: what RFC 5382 5 asks for at least.
@@ -55,6 +59,7 @@ class Nat {
     const GuestDirectory& directory;
     Log& log;
     Patience patience{};
+    TcpEngineKind tcp_engine = TcpEngineKind::libslirp;
   };
 
   // The frames of one turn, each whole and checked as far as its Ethernet header, addressed to the

@@ -23,6 +23,7 @@ namespace lanyard {
   X(urgent_cleared, "urgent_cleared")                \
   X(held, "segments_held_for_order")                 \
   X(flows_opened, "flows_opened")                    \
+  X(flows_direct, "flows_direct")                    \
   X(flows_by_forward, "flows_by_forward")            \
   X(flows_ended_idle, "flows_ended_idle")            \
   X(resets_sent, "resets_sent")                      \

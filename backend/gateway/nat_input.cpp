@@ -35,6 +35,7 @@ void NatTranslator::input(std::span<Input> frames) {
     }
   }
   coalescer_.flush();
+  direct_.end_batch();
   engine_->end_batch();
 }
 
@@ -44,10 +45,15 @@ void NatTranslator::input_one(Input& input) {
     engine_->learned(news->guest, news->mac);
     return;
   }
-  auto packet = sanitiser_.check(input.frame, input.offload);
+  auto packet = sanitiser_.read(input.frame, input.offload);
   if (!packet) return;
   const MacAddress to = EthernetView(packet->frame).destination();
   if (!to.is_group()) router_mac_ = to;
+  if (packet->is_tcp() && takes_direct_way(*packet)) {
+    deliver_direct(*packet);
+    return;
+  }
+  FrameSanitiser::make_plain(*packet);
   coalescer_.add(*packet);
 }
 
@@ -134,7 +140,7 @@ FlowEntry* NatTranslator::admit(const NatPacket& packet) {
     counters_.count(NatEvent::spoofed_source);
     return nullptr;
   }
-  if (flows_.full() || engine_->near_descriptor_limit()) {
+  if (flows_.full() || engine_->near_descriptor_limit(direct_.size())) {
     refuse(packet, NatEvent::flow_table_full);
     return nullptr;
   }
@@ -358,6 +364,11 @@ void NatTranslator::end_idle_connections(Time now) {
 // As if the guest had reset it: the engine then closes its socket, and that ends the flow. Neither
 // side is told more; the guest is when it speaks again.
 void NatTranslator::end_connection(FlowEntry& flow) {
+  if (flow.direct != 0) {
+    counters_.count(NatEvent::flows_ended_idle);
+    direct_.abandon(flow.direct);
+    return;
+  }
   const FlowKey key = flow.key;
   const bool v6 = address_of(key.guest).is_v6();
   auto frame = tcp_from_guest(key, v6, flow.mac,

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "switch/frame/internet_checksum.h"
@@ -81,13 +82,15 @@ struct NatPacket {
   bool v6 = false;
   std::size_t transport_offset = 0;
   std::size_t payload_offset = 0;
-  std::uint16_t payload_sum = 0;  // InternetChecksum::sum() of the payload
+  std::uint16_t payload_sum = 0;  // InternetChecksum::sum() of the payload,
+  bool is_summed = false;         // if it has been made
   // TCP
   std::uint32_t sequence = 0;
   std::uint32_t acknowledgement = 0;
   std::uint16_t window = 0;
   std::uint8_t flags = 0;
   std::uint16_t segment_size = 0;  // the MSS option of a SYN; 0: none
+  std::optional<std::uint8_t> window_shift;
 
   std::size_t payload_size() const { return frame.size() - payload_offset; }
   std::span<std::uint8_t> payload() const { return frame.subspan(payload_offset); }

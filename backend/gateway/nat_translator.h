@@ -6,6 +6,9 @@
 //   frame -> sanitiser -> coalescer -> admission (flow table, policy, quota) -> order -> engine
 //   engine -> flow table -> output (join, owe, fragment, wait for room) -> link
 //
+// Connections that guests open while the direct engine is chosen (tcp_engine.h) leave that way
+// behind the sanitiser: sanitiser -> admission -> direct engine -> output.
+//
 // The engine is libslirp, so it is fed only what it can bear: segments in order (its reassembly
 // has a bug that Debian 12 keeps), IPv6 not longer than its MTU, no packet for anything it serves
 // itself. Segments that came too early are held a while, and the guest is told by repeated
@@ -29,12 +32,14 @@
 #include "backend/gateway/policy.h"
 #include "backend/gateway/quota.h"
 #include "backend/gateway/slirp_engine.h"
+#include "backend/gateway/tcp_engine.h"
 
 namespace lanyard {
 
 class NatTranslator final : public Nat,
                             private Coalescer::Sink,
                             private SlirpEngine::Observer,
+                            private TcpEngine::Observer,
                             private ForwardEngine {
  public:
   static Result<std::unique_ptr<Nat>> create(const NetworkConfig& config, Context context);
@@ -79,6 +84,14 @@ class NatTranslator final : public Nat,
   bool is_dns_address(const AddressKey& address) const;
   void learn(const AddressKey& guest, MacAddress mac);
   void acknowledge(const FlowEntry& flow, bool v6);
+
+  // For the direct engine (nat_direct.cpp).
+  bool takes_direct_way(const NatPacket& packet);
+  void deliver_direct(const NatPacket& packet);
+  void open_direct(const NatPacket& packet);
+  TcpEngine::Target target_of(const FlowEntry& flow, bool v6) const;
+  void connection_changed(const FlowKey& key, const TcpFlow& tcp) override;
+  void connection_ended(const FlowKey& key) override;
 
   // From the engine (nat_output.cpp).
   void engine_sends(std::span<std::uint8_t> frame) override;
@@ -129,7 +142,8 @@ class NatTranslator final : public Nat,
   std::vector<std::uint8_t> scratch_;
   std::unique_ptr<HostAddressWatch> host_watch_;
   EventLoop::Timer sweep_;
-  std::size_t flows_swept_ = 0;          // how many there were after the last sweep
+  std::size_t flows_swept_ = 0;  // how many there were after the last sweep
+  TcpEngine direct_;
   std::unique_ptr<SlirpEngine> engine_;  // last: it calls back while it ends
 };
 

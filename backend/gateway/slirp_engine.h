@@ -72,8 +72,10 @@ class SlirpEngine {
 
   // While paused nothing is read from the host's sockets, and nothing accepted.
   void set_paused(bool paused);
-  // Too few descriptors are left for another flow.
-  bool near_descriptor_limit() const { return open_sockets_ >= sockets_max_; }
+  // Too few descriptors are left for another flow, when others have `elsewhere` sockets open.
+  bool near_descriptor_limit(std::size_t elsewhere = 0) const {
+    return open_sockets_ + elsewhere >= sockets_max_;
+  }
 
   // EADDRINUSE and the like as errno gives them.
   int add_forward(const sockaddr* host, std::size_t host_size, const sockaddr* guest,

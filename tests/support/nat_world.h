@@ -53,11 +53,12 @@ inline Time thread_cpu_now() {
 }
 
 struct NatWorld {
-  explicit NatWorld(const NetworkConfig& wanted = nat_config(), Nat::Patience patience = {})
+  explicit NatWorld(const NetworkConfig& wanted = nat_config(), Nat::Patience patience = {},
+                    TcpEngineKind engine = TcpEngineKind::libslirp)
       : config(wanted) {
     loop = EventLoop::create().take();
     guest.mtu = config.mtu;
-    auto made = Nat::create(config, {*loop, guest, directory, log, patience});
+    auto made = Nat::create(config, {*loop, guest, directory, log, patience, engine});
     if (!made) ADD_FAILURE() << made.error().text;
     if (made) nat = made.take();
   }

@@ -20,6 +20,7 @@
 #include "backend/gateway/guest_link.h"
 #include "backend/gateway/nat.h"
 #include "backend/gateway/nat_packet.h"
+#include "backend/gateway/tcp_segment.h"
 
 namespace lanyard::testing {
 
@@ -131,6 +132,8 @@ class TcpGuest final : public GuestLink {
     std::uint32_t expected = 0;
     std::uint16_t window = 65535;  // ours
     std::uint32_t peer_window = 0;
+    std::uint8_t peer_shift = 0;
+    bool scales = false;  // the peer has said that windows are scaled, as our SYN does
     Octets received;
     Octets to_send;
     std::size_t sent = 0;  // of to_send
@@ -276,6 +279,11 @@ class TcpGuest final : public GuestLink {
     }
     segment(*c, flags, sequence, load_u32(f, at + 8), load_u16(f, at + 14),
             std::span(f).subspan(at + (f[at + 12] >> 4) * 4U));
+    if ((flags & kTcpSyn) == 0) return;
+    const auto options = read_tcp_options(
+        std::span(f).subspan(at + kTcpHeaderSize, (f[at + 12] >> 4) * 4U - kTcpHeaderSize));
+    c->scales = options.window_shift.has_value();
+    c->peer_shift = options.window_shift.value_or(0);
   }
 
   void segment(Connection& c, std::uint8_t flags, std::uint32_t sequence, std::uint32_t ack,
@@ -290,7 +298,7 @@ class TcpGuest final : public GuestLink {
     }
     if ((flags & kTcpAck) != 0) {
       c.established = true;
-      c.peer_window = window;
+      c.peer_window = std::uint32_t{window} << c.peer_shift;
       if (sequence_before(c.unacknowledged, ack)) c.unacknowledged = ack;
       if (c.fin_sent && ack == c.next) c.fin_acknowledged = true;
     }
@@ -351,7 +359,7 @@ class TcpGuest final : public GuestLink {
     recipe.sequence = (flags & kTcpSyn) != 0 ? c.unacknowledged : c.next;
     recipe.acknowledgement = c.expected;
     recipe.flags = static_cast<std::uint8_t>(flags);
-    recipe.window = c.window;
+    recipe.window = c.scales ? static_cast<std::uint16_t>(c.window >> kWindowShift) : c.window;
     if ((flags & kTcpSyn) != 0) {
       recipe.options = {2,
                         4,
@@ -360,7 +368,7 @@ class TcpGuest final : public GuestLink {
                         1,
                         3,
                         3,
-                        7};
+                        kWindowShift};
     }
     recipe.payload = std::move(payload);
     outbox_.push_back(recipe.frame());
@@ -386,6 +394,8 @@ class TcpGuest final : public GuestLink {
   std::vector<Octets> stray;  // segments of no connection
 
  private:
+  static constexpr std::uint8_t kWindowShift = 7;
+
   std::vector<Octets> inbox_;
   std::vector<Octets> outbox_;
   std::vector<std::uint16_t> listening_;

@@ -29,23 +29,28 @@ struct Row {
   const char* name;
   bool v6;
   Closed closed;
+  TcpEngineKind engine = TcpEngineKind::libslirp;
 };
 
 class NatExpiry : public ::testing::TestWithParam<Row> {};
 
-INSTANTIATE_TEST_SUITE_P(Rows, NatExpiry,
-                         ::testing::Values(Row{"ClosedByNobody", false, Closed::by_nobody},
-                                           Row{"ClosedByTheGuest", false, Closed::by_guest},
-                                           Row{"ClosedByTheHost", false, Closed::by_host},
-                                           Row{"ClosedByNobodyIpv6", true, Closed::by_nobody},
-                                           Row{"ClosedByTheHostIpv6", true, Closed::by_host}),
-                         [](const auto& row) { return std::string(row.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Rows, NatExpiry,
+    ::testing::Values(Row{"ClosedByNobody", false, Closed::by_nobody},
+                      Row{"ClosedByTheGuest", false, Closed::by_guest},
+                      Row{"ClosedByTheHost", false, Closed::by_host},
+                      Row{"ClosedByNobodyIpv6", true, Closed::by_nobody},
+                      Row{"ClosedByTheHostIpv6", true, Closed::by_host},
+                      Row{"ClosedByNobodyDirect", false, Closed::by_nobody, TcpEngineKind::direct},
+                      Row{"ClosedByTheGuestDirect", false, Closed::by_guest, TcpEngineKind::direct},
+                      Row{"ClosedByTheHostDirect", false, Closed::by_host, TcpEngineKind::direct}),
+    [](const auto& row) { return std::string(row.param.name); });
 
 TEST_P(NatExpiry, EndsWhatIsSilent) {
   const Row& row = GetParam();
   // Whichever of the two applies is short, the other is not.
   const bool open = row.closed == Closed::by_nobody;
-  NatWorld world(nat_config(), {open ? 1s : 1000s, open ? 1000s : 1s});
+  NatWorld world(nat_config(), {open ? 1s : 1000s, open ? 1000s : 1s}, row.engine);
   const UniqueFd listener = bound_socket(SOCK_STREAM, row.v6);
   const std::size_t before = open_descriptors();
   auto& c = world.guest.connect(row.v6 ? kGuest6 : kGuest4, row.v6 ? kRouter6 : kRouter4,

@@ -16,18 +16,22 @@ struct Family {
   bool v6;
   IpAddress guest;
   IpAddress router;
+  TcpEngineKind engine = TcpEngineKind::libslirp;
 };
 
 class NatTransfer : public ::testing::TestWithParam<Family> {};
 
-INSTANTIATE_TEST_SUITE_P(Families, NatTransfer,
-                         ::testing::Values(Family{"ipv4", false, kGuest4, kRouter4},
-                                           Family{"ipv6", true, kGuest6, kRouter6}),
-                         [](const auto& row) { return std::string(row.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Families, NatTransfer,
+    ::testing::Values(Family{"ipv4", false, kGuest4, kRouter4},
+                      Family{"ipv6", true, kGuest6, kRouter6},
+                      Family{"ipv4_direct", false, kGuest4, kRouter4, TcpEngineKind::direct},
+                      Family{"ipv6_direct", true, kGuest6, kRouter6, TcpEngineKind::direct}),
+    [](const auto& row) { return std::string(row.param.name); });
 
 TEST_P(NatTransfer, CarriesEveryByteBothWays) {
-  const auto [name, v6, from, router] = GetParam();
-  NatWorld world;
+  const auto [name, v6, from, router, engine] = GetParam();
+  NatWorld world(nat_config(), {}, engine);
   const UniqueFd listener = bound_socket(SOCK_STREAM, v6);
   auto& c = world.guest.connect(from, router, port_of(listener.get()));
   UniqueFd server;
@@ -47,13 +51,16 @@ TEST_P(NatTransfer, CarriesEveryByteBothWays) {
   }));
   EXPECT_TRUE(arrived == up);
   EXPECT_TRUE(c.received == down);
-  EXPECT_GT(world.counter("segments_coalesced"), 1000U);
+  EXPECT_EQ(world.counter("flows_direct"), engine == TcpEngineKind::direct ? 1U : 0U);
+  if (engine == TcpEngineKind::libslirp) {
+    EXPECT_GT(world.counter("segments_coalesced"), 1000U);
+  }
   EXPECT_GT(c.largest_in, 20000U);
 }
 
 TEST_P(NatTransfer, TakesSegmentsOf64KiB) {
-  const auto [name, v6, from, router] = GetParam();
-  NatWorld world;
+  const auto [name, v6, from, router, engine] = GetParam();
+  NatWorld world(nat_config(), {}, engine);
   world.guest.large_segments = true;
   const UniqueFd listener = bound_socket(SOCK_STREAM, v6);
   auto& c = world.guest.connect(from, router, port_of(listener.get()));
@@ -69,16 +76,16 @@ TEST_P(NatTransfer, TakesSegmentsOf64KiB) {
 }
 
 TEST_P(NatTransfer, RefusedMeansReset) {
-  const auto [name, v6, from, router] = GetParam();
-  NatWorld world;
+  const auto [name, v6, from, router, engine] = GetParam();
+  NatWorld world(nat_config(), {}, engine);
   auto& c = world.guest.connect(from, router, free_port(v6));
   EXPECT_TRUE(world.until([&] { return c.reset; }));
   EXPECT_TRUE(world.nat->flows().empty());
 }
 
 TEST_P(NatTransfer, HalfClosedConnectionsGoOn) {
-  const auto [name, v6, from, router] = GetParam();
-  NatWorld world;
+  const auto [name, v6, from, router, engine] = GetParam();
+  NatWorld world(nat_config(), {}, engine);
   const UniqueFd listener = bound_socket(SOCK_STREAM, v6);
   for (const bool guest_first : {true, false}) {
     SCOPED_TRACE(guest_first ? "guest closes first" : "host closes first");
@@ -109,8 +116,8 @@ TEST_P(NatTransfer, HalfClosedConnectionsGoOn) {
 }
 
 TEST_P(NatTransfer, ForwardsLeadToTheGuest) {
-  const auto [name, v6, from, router] = GetParam();
-  NatWorld world;
+  const auto [name, v6, from, router, engine] = GetParam();
+  NatWorld world(nat_config(), {}, engine);
   world.directory.macs[from] = world.guest.mac;
   world.guest.listen(22);
   ForwardConfig forward;
@@ -139,9 +146,16 @@ TEST_P(NatTransfer, ForwardsLeadToTheGuest) {
   EXPECT_EQ(world.nat->forwards()[0].flows, 1U);
 }
 
+class NatWindow : public ::testing::TestWithParam<TcpEngineKind> {};
+INSTANTIATE_TEST_SUITE_P(Engines, NatWindow,
+                         ::testing::Values(TcpEngineKind::libslirp, TcpEngineKind::direct),
+                         [](const auto& row) {
+                           return row.param == TcpEngineKind::direct ? "direct" : "libslirp";
+                         });
+
 // libslirp waits five seconds when a window shrinks below its segment size with data waiting.
-TEST(Nat, DoesNotStallWhenTheWindowShrinks) {
-  NatWorld world;
+TEST_P(NatWindow, DoesNotStallWhenItShrinks) {
+  NatWorld world(nat_config(), {}, GetParam());
   const UniqueFd listener = bound_socket(SOCK_STREAM);
   auto& c = world.guest.connect(kGuest4, kRouter4, port_of(listener.get()));
   UniqueFd server;
@@ -159,8 +173,8 @@ TEST(Nat, DoesNotStallWhenTheWindowShrinks) {
 }
 
 // Past a segment size of 16 KiB libslirp would wait for the guest to ask.
-TEST(Nat, ReopensAZeroWindowByItself) {
-  NatWorld world;
+TEST_P(NatWindow, ReopensByItself) {
+  NatWorld world(nat_config(), {}, GetParam());
   const UniqueFd listener = bound_socket(SOCK_STREAM);
   int small = 4096;
   ::setsockopt(listener.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
