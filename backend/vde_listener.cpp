@@ -37,6 +37,21 @@ void set_send_buffer(int fd) {
   }
 }
 
+// A state cannot say whether a client has had its answer: it is told before. So the socket says it,
+// which outlives us, with a property that has no other meaning there.
+constexpr int kAnswered = 1;
+
+void mark_answered(int control) {
+  ::setsockopt(control, SOL_SOCKET, SO_PRIORITY, &kAnswered, sizeof kAnswered);
+}
+
+bool is_answered(int control) {
+  int priority = kAnswered;
+  socklen_t size = sizeof priority;
+  return ::getsockopt(control, SOL_SOCKET, SO_PRIORITY, &priority, &size) != 0 ||
+         priority == kAnswered;
+}
+
 Error refused(int code, std::string why) {
   return {code, std::move(why)};
 }
@@ -171,7 +186,8 @@ void VdeListener::add_connection(UniqueFd control) {
   auto connection = std::make_unique<Connection>();
   connection->client = peer_identity(control.get());
   connection->control = std::move(control);
-  connection->since = patchbay_.loop().now();
+  // Not the loop's time: a number may be used twice in a round.
+  connection->since = monotonic_now();
   connection->deadline = connection->since + kRequestDeadline;
   if (Result<void> watched = watch(*connection); !watched) {
     return complain("cannot watch a new client: {}", watched.error().text);
@@ -231,6 +247,9 @@ void VdeListener::read_request(Connection& connection) {
   const auto at = std::find_if(pending_.begin(), pending_.end(),
                                [&](const auto& c) { return c.get() == &connection; });
   plugged_.splice(plugged_.end(), pending_, at);
+  // A client that has its answer must find a successor of ours that knows it.
+  patchbay_.commit();
+  if (Result<void> done = answer(connection); !done) refuse(connection, done.error().text);
 }
 
 // One request a connection. More input is harmless: a long description's tail, or a mistake. Past a
@@ -285,7 +304,6 @@ Result<void> VdeListener::plug_in(Connection& connection, const VdeRequest& requ
   Result<std::string> path = shared_->directory->bind_data(
       data.value().get(), port.value(), connection.client, request.management_type);
   if (!path) return path.error();
-  const auto reply = make_vde_reply(path.value());
   auto endpoint =
       std::make_unique<VdeEndpoint>(shared_, data.take(), path.take(), request.description);
   Result<Plug*> plug = patchbay_.plug(port.value(), std::move(endpoint), std::move(wanted.traits),
@@ -294,13 +312,18 @@ Result<void> VdeListener::plug_in(Connection& connection, const VdeRequest& requ
                                         drop(connection);
                                       });
   if (!plug) return plug.error();
+  connection.plug = plug.value();
+  return {};
+}
+
+Result<void> VdeListener::answer(Connection& connection) {
+  const auto& endpoint = static_cast<const VdeEndpoint&>(connection.plug->endpoint());
+  const auto reply = make_vde_reply(endpoint.socket_path());
   if (::send(connection.control.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL) !=
       static_cast<ssize_t>(reply.size())) {
-    const int code = errno;
-    patchbay_.unplug(*plug.value());
-    return refused(code, fmt::format("it left before the reply: {}", std::strerror(code)));
+    return refused(errno, fmt::format("it left before the reply: {}", std::strerror(errno)));
   }
-  connection.plug = plug.value();
+  mark_answered(connection.control.get());
   return {};
 }
 
@@ -413,7 +436,10 @@ Result<void> VdeListener::adopt_client(const HandoverPart& part) {
   if (!plug) return plug.error();
   self.plug = plug.value();
   plugged_.push_back(std::move(connection));
-  return {};
+  if (is_answered(self.control.get())) return {};
+  Result<void> answered = answer(self);
+  if (!answered) drop(self);
+  return answered;
 }
 
 }  // namespace lanyard

@@ -73,6 +73,7 @@ class VdeListener final : public Service {
   void read_request(Connection& connection);
   void ignore_input(Connection& connection);
   Result<void> plug_in(Connection& connection, const VdeRequest& request);
+  static Result<void> answer(Connection& connection);
   Result<UniqueFd> connect_data(const Connection& connection, const VdeRequest& request) const;
   void refuse(Connection& connection, std::string_view why);
   void drop(Connection& connection);

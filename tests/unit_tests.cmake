@@ -81,8 +81,12 @@ add_executable(lanyard_tests
   switch/control/rpc_params_test.cpp
   switch/control/rpc_server_test.cpp
   switch/daemon/confinement_test.cpp
+  switch/daemon/handover_frames_test.cpp
   switch/daemon/handover_state_test.cpp
   switch/daemon/options_test.cpp
+  switch/daemon/keeper_message_test.cpp
+  switch/daemon/keeper_watch_test.cpp
+  switch/daemon/kept_process_test.cpp
   switch/daemon/reload_plan_test.cpp
   switch/frame/ethernet_test.cpp
   switch/frame/frame_pool_test.cpp

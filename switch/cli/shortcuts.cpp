@@ -14,6 +14,7 @@ constexpr std::array kShortcuts{
     Shortcut{"check", "[FILE]", "file", 1, "", "say what is wrong with a configuration file"},
     Shortcut{"diff", "[FILE]", "file", 1, "config.diff", "what a reload would change"},
     Shortcut{"reload", "[FILE]", "file", 1, "config.reload", "change to what the file says"},
+    Shortcut{"upgrade", "", "", 0, "daemon.upgrade", "go on as the program that is now on disk"},
     Shortcut{"dump", "", "", 0, "config.dump", "what runs, as a configuration file"},
     Shortcut{"watch", "[KINDS]", "event", 1, "", "print what happens, as it happens"},
     Shortcut{"qemu", "NETWORK... [vm=NAME] [for=qemu|virtualbox|libvirt]", "network", 16, "",

@@ -76,13 +76,17 @@ class Args {
   std::string_view rest_;
 };
 
-// What is shown of the process and cannot be had from the switch.
+using CommandDone = std::function<void(const Result<void>& result)>;
+
+// What is shown of the process and cannot be had from the switch, and what is asked of it.
 struct DaemonInfo {
   std::string control_directory;
   mode_t control_mode = 0600;
   std::string console_path;  // empty without a console socket
   mode_t console_mode = 0600;
   Time started{0};
+  // Puts a process of the program as it is now on disk in this one's place.
+  std::function<void(CommandDone done)> upgrade;
 };
 
 // What a command may do with the conversation it is said in.
@@ -92,6 +96,9 @@ class Conversation {
   virtual DebugCategories& debug_categories() = 0;
   // After the reply; false when it does not end by a word (the terminal the switch runs in).
   virtual bool end() = 0;
+  // The status comes later, and no other command runs before. To be called once, also when the
+  // conversation has ended meanwhile.
+  virtual CommandDone defer() = 0;
 };
 
 struct CommandContext {

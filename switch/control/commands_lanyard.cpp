@@ -91,6 +91,14 @@ Result<void> backends(CommandContext& context, Args&, Reply& reply) {
   return {};
 }
 
+Result<void> upgrade(CommandContext& context, Args&, Reply&) {
+  if (!context.info.upgrade || context.conversation == nullptr) {
+    return Error{ENOTSUP, "an upgrade needs a keeper, and somebody who asks for it"};
+  }
+  context.info.upgrade(context.conversation->defer());
+  return {};
+}
+
 std::string_view name_of(Drop why) {
   return kDropTexts[static_cast<std::size_t>(why)].name;
 }
@@ -185,6 +193,7 @@ void add_lanyard_commands(CommandTable& table) {
   table.add({"port/plug", "KIND://TARGET", "plug in a backend, e.g. tap://tap1", false, plug});
   table.add({"switch/explain", "N MAC [VLAN]", "print where a frame from port N would go", kData,
              explain});
+  table.add({"lanyard/upgrade", "", "go on as the program that is now on disk", false, upgrade});
   table.add({"backend/list", "", "list the kinds of backends", kData, backends});
 }
 

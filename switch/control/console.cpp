@@ -58,6 +58,7 @@ void ConsoleSession::tell_plugins(bool began) {
 }
 
 ConsoleSession::~ConsoleSession() {
+  if (deferred_ != nullptr) *deferred_ = nullptr;
   tell_plugins(false);
   console_.context_.hub.remove(*this);
   input_watch_.reset();
@@ -65,7 +66,7 @@ ConsoleSession::~ConsoleSession() {
   if (kind_ == Kind::socket) ::close(input_);
 }
 
-Result<void> ConsoleSession::start() {
+Result<void> ConsoleSession::start(bool greets) {
   EventLoop& loop = console_.context_.lane.loop();
   Result<EventLoop::Watch> watch = loop.watch(input_, EPOLLIN, [this](std::uint32_t events) {
     if ((events & EPOLLOUT) != 0) on_output();
@@ -78,7 +79,7 @@ Result<void> ConsoleSession::start() {
         loop.watch(output_, 0, [this](std::uint32_t) { on_output(); });
     if (writable) output_watch_ = writable.take();
   }
-  if (kind_ == Kind::socket) {
+  if (kind_ == Kind::socket && greets) {
     out_ += kBanner;
     out_ += kPrompt;
     pump();
@@ -87,7 +88,7 @@ Result<void> ConsoleSession::start() {
 }
 
 bool ConsoleSession::busy() const {
-  return producer_ != nullptr || out_.size() >= kOutputEnough;
+  return producer_ != nullptr || deferred_ != nullptr || out_.size() >= kOutputEnough;
 }
 
 void ConsoleSession::on_input() {
@@ -150,12 +151,17 @@ void ConsoleSession::run_line(std::string_view line) {
   const CommandTable::Outcome outcome = context.table.run(context, line, reply);
   console_.context_.hub.refresh();
   if (outcome.result && !outcome.has_data) log_change(line);
+  console_.context_.lane.commit();
   if (ending_) {
     out_ += "9999 END OF SESSION";
     return;
   }
   if (reply.silent()) {
     if (prompts_) out_ += kPrompt;
+    return;
+  }
+  if (deferred_ != nullptr) {
+    out_ += reply.text();
     return;
   }
   if (outcome.has_data) out_ += kDataStart;
@@ -178,6 +184,40 @@ bool ConsoleSession::end() {
   // The terminal the switch was started in stays its console.
   if (kind_ == Kind::socket) ending_ = true;
   return ending_;
+}
+
+CommandDone ConsoleSession::defer() {
+  deferred_ = std::make_shared<ConsoleSession*>(this);
+  return [waiting = deferred_](const Result<void>& result) {
+    ConsoleSession* const self = std::exchange(*waiting, nullptr);
+    if (self == nullptr) return;
+    self->deferred_.reset();
+    if (!result) append(self->out_, "{}\n", result.error().text);
+    self->out_ += status_line(result);
+    if (self->prompts_) self->out_ += kPrompt;
+    self->pump();
+  };
+}
+
+std::optional<HandoverPart> ConsoleSession::handover() const {
+  if (kind_ != Kind::socket || finished_ || ending_ || producer_ != nullptr) return std::nullopt;
+  HandoverPart part;
+  part.kind = "session";
+  part.descriptors.push_back({input_, since_, false, false});
+  // Those of plugins have other numbers in another process.
+  constexpr std::size_t kOwnMax = 32;
+  const std::size_t own = std::min(lanyard::debug_categories().size(), kOwnMax);
+  part.set("debug", categories_.to_ullong() & ((std::uint64_t{1} << own) - 1));
+  part.set("output", out_);
+  return part;
+}
+
+void ConsoleSession::go_on_from(const HandoverPart& part) {
+  since_ = part.descriptors[0].since;
+  categories_ = part.number("debug", 0xffffffff).value_or(0);
+  out_ = part.text("output");
+  console_.context_.hub.refresh();
+  pump();
 }
 
 // Produces and writes as much as the reader takes.
@@ -287,8 +327,43 @@ CommandContext Console::command_context(Conversation* conversation) {
 Result<void> Console::listen(const std::string& path, const SocketAccess& access) {
   Result<UniqueFd> fd = listen_unix(path, access, kBacklog);
   if (!fd) return fd.error();
-  listening_ = fd.take();
-  path_ = path;
+  since_ = monotonic_now();
+  return serve(fd.take(), path);
+}
+
+std::optional<HandoverPart> Console::handover(HandoverReason why) const {
+  if (!listening_) return std::nullopt;
+  HandoverPart part;
+  part.kind = "console";
+  part.set("path", path_);
+  part.descriptors.push_back({listening_.get(), since_, false, false});
+  if (why != HandoverReason::upgrade) return part;
+  for (const auto& session : sessions_) {
+    if (std::optional<HandoverPart> one = session->handover())
+      part.parts.push_back(std::move(*one));
+  }
+  return part;
+}
+
+Result<void> Console::adopt(const HandoverPart& part) {
+  if (part.descriptors.size() != 1) return Error{EBADMSG, "the console has lost its socket"};
+  since_ = part.descriptors[0].since;
+  for (const HandoverPart& session : part.parts) adopt_session(session);
+  return serve(UniqueFd(part.descriptors[0].number), part.text("path"));
+}
+
+void Console::adopt_session(const HandoverPart& part) {
+  if (part.descriptors.size() != 1) return;
+  const int fd = part.descriptors[0].number;
+  auto session = std::make_unique<ConsoleSession>(*this, ConsoleSession::Kind::socket, fd, fd);
+  if (!session->start(false)) return;
+  sessions_.push_back(std::move(session));
+  sessions_.back()->go_on_from(part);
+}
+
+Result<void> Console::serve(UniqueFd listening, std::string path) {
+  listening_ = std::move(listening);
+  path_ = std::move(path);
   Result<EventLoop::Watch> watch = context_.lane.loop().watch(
       listening_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
   if (!watch) return watch.error();

@@ -13,6 +13,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,10 +36,11 @@ class ConsoleSession final : public Conversation, public DebugListener {
   ConsoleSession(Console& console, Kind kind, int input, int output);
   ~ConsoleSession() override;
 
-  Result<void> start();
+  Result<void> start(bool greets = true);
 
   DebugCategories& debug_categories() override { return categories_; }
   bool end() override;
+  CommandDone defer() override;
   const DebugCategories& wanted() const override { return categories_; }
   void forget(std::size_t category) override { categories_.reset(category); }
   void notify(std::string_view line) override;
@@ -46,6 +48,9 @@ class ConsoleSession final : public Conversation, public DebugListener {
   bool finished() const { return finished_; }
   // Cuts off a reader that has taken nothing since the last call but one.
   void check_progress();
+  // For a successor process that goes on with it; nullopt for one that cannot.
+  std::optional<HandoverPart> handover() const;
+  void go_on_from(const HandoverPart& part);
   // What can be written at once, for the last words before the process ends.
   void flush_now() { flush(); }
 
@@ -78,6 +83,8 @@ class ConsoleSession final : public Conversation, public DebugListener {
   std::string after_producer_;  // its status and prompt
   std::string held_;            // asynchronous lines that came during it
   std::size_t stalled_checks_ = 0;
+  Time since_ = monotonic_now();
+  std::shared_ptr<ConsoleSession*> deferred_;  // while a command's status is to come
   bool progressed_ = false;
   bool input_ended_ = false;
   bool ending_ = false;
@@ -106,6 +113,11 @@ class Console {
   Result<void> listen(const std::string& path, const SocketAccess& access);
   // Serves a connected socket.
   void adopt(UniqueFd fd);
+  // The socket and, if asked for the last time, its sessions. After a crash they end: nobody knows
+  // which command has had its reply.
+  std::optional<HandoverPart> handover(HandoverReason why) const;
+  Result<void> adopt(const HandoverPart& part);
+  const std::string& path() const { return path_; }
   // Serves standard input and output; `ended` is called at the end of input.
   Result<void> open_terminal(std::function<void()> ended);
   // Runs a file of commands, silently but for the log. False when it cannot be read.
@@ -117,11 +129,14 @@ class Console {
   friend class ConsoleSession;
 
   CommandContext command_context(Conversation* conversation);
+  Result<void> serve(UniqueFd listening, std::string path);
+  void adopt_session(const HandoverPart& part);
   void accept_clients();
   void sweep();
 
   Context context_;
   UniqueFd listening_;
+  Time since_{0};
   std::string path_;
   EventLoop::Watch watch_;
   EventLoop::Timer resume_timer_;

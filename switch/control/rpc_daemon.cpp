@@ -63,6 +63,13 @@ void stop(RpcCall& call) {
   call.host.stop();
 }
 
+void upgrade(RpcCall& call) {
+  call.host.upgrade([answer = call.answer](const Result<void>& done) {
+    if (done) return answer.done();
+    answer.error(RpcError{RpcCode::failed, done.error().text});
+  });
+}
+
 void subscribe(RpcCall& call) {
   std::vector<std::string_view> known;
   for (const RpcEventKind& kind : rpc_event_kinds()) known.push_back(kind.kind);
@@ -116,10 +123,10 @@ void log_set(RpcCall& call) {
   call.answer.done();
 }
 
-constexpr std::array kRows{RpcHandlerRow{"daemon.status", status},
-                           RpcHandlerRow{"daemon.stop", stop},
-                           RpcHandlerRow{"event.subscribe", subscribe},
-                           RpcHandlerRow{"log.show", log_show}, RpcHandlerRow{"log.set", log_set}};
+constexpr std::array kRows{
+    RpcHandlerRow{"daemon.status", status},   RpcHandlerRow{"daemon.stop", stop},
+    RpcHandlerRow{"daemon.upgrade", upgrade}, RpcHandlerRow{"event.subscribe", subscribe},
+    RpcHandlerRow{"log.show", log_show},      RpcHandlerRow{"log.set", log_set}};
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -74,6 +75,13 @@ class RpcHost {
   // All of it or nothing; an empty name is the running file.
   virtual void reload(const std::string& file, ReloadDone done) = 0;
   virtual void stop() = 0;
+  // Puts a process of the program as it is now on disk in this one's place; told when it has, or
+  // why it has not.
+  virtual void upgrade(std::function<void(const Result<void>&)> done) {
+    done(Error{ENOTSUP, "there is no keeper: the daemon was not started with --keeper"});
+  }
+  // What was changed outlives this process, if anything does.
+  virtual void commit() {}
   virtual LogRing& log() = 0;
   virtual EventLoop& loop() = 0;
   virtual Time started() const = 0;

@@ -49,13 +49,33 @@ Result<void> RpcServer::listen(const std::string& path) {
     return Error{EADDRINUSE,
                  fmt::format("another daemon answers at {}; end it with: lanyard down", path)};
   }
+  since_ = monotonic_now();
+  return serve(fd.take(), path);
+}
+
+Result<void> RpcServer::serve(UniqueFd listening, std::string path) {
   Result<EventLoop::Watch> watch =
-      host_.loop().watch(fd.value().get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
+      host_.loop().watch(listening.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
   if (!watch) return watch.error();
-  path_ = path;
-  listening_ = fd.take();
+  path_ = std::move(path);
+  listening_ = std::move(listening);
   watch_ = watch.take();
   return {};
+}
+
+std::optional<HandoverPart> RpcServer::handover() const {
+  if (!listening_) return std::nullopt;
+  HandoverPart part;
+  part.kind = "control";
+  part.set("path", path_);
+  part.descriptors.push_back({listening_.get(), since_, false, false});
+  return part;
+}
+
+Result<void> RpcServer::adopt(const HandoverPart& part) {
+  if (part.descriptors.size() != 1) return Error{EBADMSG, "the control socket is not there"};
+  since_ = part.descriptors[0].since;
+  return serve(UniqueFd(part.descriptors[0].number), part.text("path"));
 }
 
 void RpcServer::accept_clients() {

@@ -44,6 +44,9 @@ class RpcServer {
 
   // Everybody may connect, since only then can they be told why they may do nothing.
   Result<void> listen(const std::string& path);
+  // The socket, for a successor process; its sessions end with ours.
+  std::optional<HandoverPart> handover() const;
+  Result<void> adopt(const HandoverPart& part);
   void set_roles(const RpcRoles& roles) { roles_ = roles; }
 
   // Serves a connected client, or refuses it.
@@ -63,12 +66,14 @@ class RpcServer {
   void ended(RpcSession& session);
 
  private:
+  Result<void> serve(UniqueFd listening, std::string path);
   void accept_clients();
 
   RpcHost& host_;
   RpcRoles roles_;
   std::string path_;
   UniqueFd listening_;
+  Time since_{0};
   EventLoop::Watch watch_;
   EventLoop::Timer resume_timer_;
   EventLoop::Timer bury_timer_;

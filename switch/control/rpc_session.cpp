@@ -81,6 +81,7 @@ void RpcSession::run(const RpcRequest& request) {
   if (method->role == RpcRole::admin) log_change(request);
   RpcCall call{server_.host(), server_, *this, request.params, answer};
   handler(call);
+  if (method->role == RpcRole::admin) server_.host().commit();
 }
 
 void RpcSession::log_change(const RpcRequest& request) const {

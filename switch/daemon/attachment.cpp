@@ -7,6 +7,7 @@ namespace lanyard {
 
 Attachment::~Attachment() {
   services_.clear();
+  lane_.note_change();
   for (Plug* plug : std::exchange(plugs_, {})) lane_.unplug(*plug);
 }
 
@@ -24,6 +25,17 @@ Result<Plug*> Attachment::plug(PortId port, std::unique_ptr<Endpoint> endpoint, 
   plugs_.insert(plug.value());
   if (plugged_) plugged_(*plug.value());
   return plug;
+}
+
+std::vector<HandoverPart> Attachment::handover(HandoverReason why, const std::string& place) const {
+  std::vector<HandoverPart> parts;
+  for (const auto& service : services_) {
+    std::optional<HandoverPart> part = service->handover(why);
+    if (!part) continue;
+    part->place = place;
+    parts.push_back(std::move(*part));
+  }
+  return parts;
 }
 
 void Attachment::unplug(Plug& plug) {

@@ -29,10 +29,17 @@ class Attachment final : public Patchbay {
                      Unplugged unplugged) override;
   void unplug(Plug& plug) override;
   void wake(Plug& plug) override { lane_.wake(plug); }
-  void keep(std::unique_ptr<Service> service) override { services_.push_back(std::move(service)); }
+  void keep(std::unique_ptr<Service> service) override {
+    services_.push_back(std::move(service));
+    lane_.note_change();
+  }
   bool hold(PortId port, bool held) override { return lane_.hold(port, held); }
+  void commit() override { lane_.commit(); }
   EventLoop& loop() override { return lane_.loop(); }
   FramePool& pool() override { return lane_.pool(); }
+  // What its services tell for a successor, under the daemon's own word for where they are.
+  std::vector<HandoverPart> handover(HandoverReason why, const std::string& place) const;
+  const std::set<Plug*>& plugs() const { return plugs_; }
   Log& log() override { return log_; }
 
  private:

@@ -67,16 +67,20 @@ Result<Background> Background::enter() {
   return Background(std::move(write_end));
 }
 
-void Background::ready() {
+void Background::detach_output() {
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), fd);
+}
+
+void Background::ready() {
+  detach_output();
   const char byte = 1;
   // The parent reads it or is dead; either way there is nothing more to do.
   [[maybe_unused]] const ssize_t written = ::write(report_.get(), &byte, 1);
   report_.reset();
 }
 
-Result<PidFile> PidFile::create(const std::string& path) {
+Result<PidFile> PidFile::create(const std::string& path, pid_t pid) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
   UniqueFd fd(::open(path.c_str(), kFlags, 0644));
   if (!fd && errno == EEXIST && !is_alive(read_pid(path))) {
@@ -87,7 +91,7 @@ Result<PidFile> PidFile::create(const std::string& path) {
     return Error{errno,
                  fmt::format("Error in pidfile creation: {} ('{}')", std::strerror(errno), path)};
   }
-  const std::string text = fmt::format("{}\n", ::getpid());
+  const std::string text = fmt::format("{}\n", pid);
   if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     const int code = errno;
     ::unlink(path.c_str());
@@ -97,11 +101,20 @@ Result<PidFile> PidFile::create(const std::string& path) {
   // Absolute, should the working directory change.
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
                                                          &std::free);
-  return PidFile(real != nullptr ? real.get() : path);
+  return PidFile(real != nullptr ? real.get() : path, pid);
+}
+
+PidFile PidFile::adopt(std::string path, pid_t pid) {
+  if (read_pid(path) != pid) {
+    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW));
+    const std::string text = fmt::format("{}\n", pid);
+    [[maybe_unused]] const ssize_t written = ::write(fd.get(), text.data(), text.size());
+  }
+  return {std::move(path), pid};
 }
 
 PidFile::~PidFile() {
-  if (!path_.empty() && read_pid(path_) == ::getpid()) ::unlink(path_.c_str());
+  if (!path_.empty() && read_pid(path_) == pid_) ::unlink(path_.c_str());
 }
 
 }  // namespace lanyard

@@ -15,8 +15,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "switch/base/version.h"
 #include "switch/bridge/spanning_tree.h"
 #include "switch/daemon/confinement.h"
+#include "switch/daemon/handover_frames.h"
 
 namespace lanyard {
 namespace {
@@ -59,12 +61,18 @@ std::string absolute(const std::string& path) {
 
 }  // namespace
 
-Daemon::Daemon(DaemonOptions options, DaemonLog& log) : options_(std::move(options)), log_(log) {
+Daemon::Daemon(DaemonOptions options, DaemonLog& log, KeptProcess& kept,
+               std::optional<HandoverState> before)
+    : options_(std::move(options)), log_(log), kept_(kept), before_(std::move(before)) {
   register_builtin_backends(backends_);
+  if (options_.directory.empty()) {
+    options_.directory = ::geteuid() == 0 ? "/var/run/vde.ctl" : "/tmp/vde.ctl";
+  }
   add_all_commands(commands_);
 }
 
 Daemon::~Daemon() {
+  kept_.detach();
   console_.reset();
   plugins_.reset();
   if (lane_ != nullptr) lane_->close_all();
@@ -72,11 +80,24 @@ Daemon::~Daemon() {
 
 std::optional<int> Daemon::start() {
   raise_descriptor_limit();
-  Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
-  if (!loop) {
-    log_.error("{}", loop.error().text);
+  if (Result<void> made = make_parts(); !made) {
+    log_.error("{}", made.error().text);
     return kExitFailure;
   }
+  for (const std::string& warning : options_.warnings) log_.warning("{}", warning);
+  if (before_) return resume();
+  start_spanning_tree();
+  if (const auto code = open_directory()) return code;
+  if (const auto code = write_pid_file()) return code;
+  if (const auto code = open_console()) return code;
+  open_taps_and_plugs();
+  run_rc_file();
+  return std::nullopt;
+}
+
+Result<void> Daemon::make_parts() {
+  Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
+  if (!loop) return loop.error();
   loop_ = loop.take();
   loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
   hub_ = std::make_unique<DebugHub>(*loop_, log_);
@@ -90,18 +111,74 @@ std::optional<int> Daemon::start() {
   switch_->macs().settings().shown_buckets = options_.hash_size;
   lane_ = std::make_unique<Lane>(*switch_, pool_, *loop_, log_);
   info_.started = loop_->now();
-  for (const std::string& warning : options_.warnings) log_.warning("{}", warning);
-  start_spanning_tree();
+  if (kept_.kept()) {
+    info_.upgrade = [this](CommandDone done) { kept_.upgrade(std::move(done)); };
+  }
+  lane_->on_commit = [this] { kept_.commit(); };
+  lane_->on_change = [this] { kept_.changed(); };
+  backends_.before_open = [this] { kept_.settle_exclusive(); };
+  KeptProcess::Callbacks callbacks;
+  callbacks.state = [this](HandoverReason why) { return handover(why); };
+  if (Result<void> attached = kept_.attach(*loop_, log_, std::move(callbacks)); !attached) {
+    return attached;
+  }
+  return watch_signals();
+}
 
-  if (Result<void> watched = watch_signals(); !watched) {
-    log_.error("{}", watched.error().text);
+// ---- a successor goes on ----
+
+HandoverState Daemon::handover(HandoverReason why) {
+  HandoverState state;
+  state.writer = LANYARD_VERSION;
+  state.sealed = why == HandoverReason::upgrade;
+  state.started = info_.started;
+  if (pid_file_) state.values["pid_file"] = pid_file_->path();
+  SwitchRecord& record = state.switches.emplace_back();
+  record.state = switch_->state();
+  record.parts = lane_->handover(why);
+  if (state.sealed) seal_frames(*switch_, pool_, record);
+  if (std::optional<HandoverPart> part = console_->handover(why)) {
+    state.parts.push_back(std::move(*part));
+  }
+  return state;
+}
+
+// Nothing is opened that was open already, and no file of commands runs a second time.
+std::optional<int> Daemon::resume() {
+  const HandoverState before = std::move(*before_);
+  before_.reset();
+  if (before.switches.size() != 1) {
+    log_.error("the state of the process before has {} switches", before.switches.size());
     return kExitFailure;
   }
-  if (const auto code = open_directory()) return code;
-  if (const auto code = write_pid_file()) return code;
-  if (const auto code = open_console()) return code;
-  open_taps_and_plugs();
-  run_rc_file();
+  const SwitchRecord& record = before.switches.front();
+  if (Result<void> restored = switch_->restore(record.state); !restored) {
+    log_.error("what was configured cannot be had again: {}", restored.error().text);
+    return kExitFailure;
+  }
+  info_.started = before.started;
+  if (const auto found = before.values.find("pid_file"); found != before.values.end()) {
+    pid_file_.emplace(PidFile::adopt(found->second, kept_.keeper()));
+  }
+  make_console();
+  for (const HandoverPart& part : before.parts) {
+    if (part.kind != "console") continue;
+    if (Result<void> adopted = console_->adopt(part); !adopted) {
+      log_.error("console: {}", adopted.error().text);
+      continue;
+    }
+    info_.console_path = console_->path();
+    info_.console_mode = options_.console_mode;
+  }
+  for (const HandoverPart& part : record.parts) {
+    if (Result<void> adopted = backends_.adopt(part, *lane_); !adopted) {
+      log_.error("{} is lost on the way from one process to the next: {}", printable(part.kind),
+                 adopted.error().text);
+    }
+  }
+  restore_frames(record, pool_, *switch_, *lane_);
+  describe_directory();
+  open_terminal();
   return std::nullopt;
 }
 
@@ -114,9 +191,6 @@ void Daemon::start_spanning_tree() {
 }
 
 std::optional<int> Daemon::open_directory() {
-  if (options_.directory.empty()) {
-    options_.directory = ::geteuid() == 0 ? "/var/run/vde.ctl" : "/tmp/vde.ctl";
-  }
   BackendOptions vde("vde", options_.directory);
   if (options_.mode) vde.set("mode", *options_.mode);
   if (options_.directory_mode) vde.set("dirmode", *options_.directory_mode);
@@ -130,6 +204,11 @@ std::optional<int> Daemon::open_directory() {
     const int code = opened.error().code;
     return code == EINVAL || code == ELOOP ? kExitFailure : kExitNoSocket;
   }
+  describe_directory();
+  return std::nullopt;
+}
+
+void Daemon::describe_directory() {
   const std::unique_ptr<char, decltype(&std::free)> real(
       ::realpath(options_.directory.c_str(), nullptr), &std::free);
   info_.control_directory = real != nullptr ? real.get() : options_.directory;
@@ -139,12 +218,12 @@ std::optional<int> Daemon::open_directory() {
   } else if (options_.directory_mode) {
     info_.control_mode = *parse_mode(*options_.directory_mode) & 0666U;
   }
-  return std::nullopt;
 }
 
 std::optional<int> Daemon::write_pid_file() {
   if (options_.pid_file.empty()) return std::nullopt;
-  Result<PidFile> file = PidFile::create(options_.pid_file);
+  Result<PidFile> file =
+      PidFile::create(options_.pid_file, kept_.kept() ? kept_.keeper() : ::getpid());
   if (!file) {
     log_.error("{}", file.error().text);
     return kExitFailure;
@@ -153,12 +232,16 @@ std::optional<int> Daemon::write_pid_file() {
   return std::nullopt;
 }
 
-std::optional<int> Daemon::open_console() {
+void Daemon::make_console() {
   plugins_ = std::make_unique<PluginHost>(
       PluginEnvironment{*switch_, *lane_, backends_, commands_, *hub_, log_});
   console_ = std::make_unique<Console>(
       Console::Context{*switch_, *lane_, backends_, commands_, info_, *hub_, log_, plugins_.get()});
   plugins_->set_console_opener([this](UniqueFd fd) { console_->adopt(std::move(fd)); });
+}
+
+std::optional<int> Daemon::open_console() {
+  make_console();
   if (!options_.console_path.empty()) {
     SocketAccess access{options_.console_mode, kNoUser, kNoGroup};
     if (options_.console_group) {
@@ -178,14 +261,17 @@ std::optional<int> Daemon::open_console() {
       info_.console_mode = options_.console_mode;
     }
   }
-  if (!options_.daemon && !options_.no_stdin) {
-    Result<void> opened = console_->open_terminal([this] {
-      log_.notice("EOF on stdin, cleaning up and exiting");
-      loop_->stop();
-    });
-    if (!opened) log_.warning("no console on standard input: {}", opened.error().text);
-  }
+  open_terminal();
   return std::nullopt;
+}
+
+void Daemon::open_terminal() {
+  if (options_.daemon || options_.no_stdin) return;
+  Result<void> opened = console_->open_terminal([this] {
+    log_.notice("EOF on stdin, cleaning up and exiting");
+    loop_->stop();
+  });
+  if (!opened) log_.warning("no console on standard input: {}", opened.error().text);
 }
 
 void Daemon::open_taps_and_plugs() {
@@ -262,7 +348,9 @@ int Daemon::run() {
     log_.error("--sandbox: {}", entered.error().text);
     return kExitFailure;
   }
+  kept_.ready();
   lane_->run();
+  kept_.ending();
   console_->flush();
   return 0;
 }

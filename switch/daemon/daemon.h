@@ -12,6 +12,7 @@
 #include "switch/control/plugin_host.h"
 #include "switch/daemon/background.h"
 #include "switch/daemon/daemon_log.h"
+#include "switch/daemon/kept_process.h"
 #include "switch/daemon/options.h"
 #include "switch/frame/frame_pool.h"
 
@@ -19,7 +20,9 @@ namespace lanyard {
 
 class Daemon {
  public:
-  Daemon(DaemonOptions options, DaemonLog& log);
+  // With what a predecessor was, if there was one: then it goes on as that.
+  Daemon(DaemonOptions options, DaemonLog& log, KeptProcess& kept,
+         std::optional<HandoverState> before);
   ~Daemon();
 
   // Opens everything. The exit code when something that must not fail did.
@@ -30,10 +33,16 @@ class Daemon {
   int fatal_signal() const { return fatal_signal_; }
 
  private:
+  Result<void> make_parts();
+  std::optional<int> resume();
+  HandoverState handover(HandoverReason why);
   void start_spanning_tree();
   std::optional<int> open_directory();
+  void describe_directory();
   std::optional<int> write_pid_file();
+  void make_console();
   std::optional<int> open_console();
+  void open_terminal();
   void open_taps_and_plugs();
   void run_rc_file();
   Result<void> enter_sandbox();
@@ -42,6 +51,8 @@ class Daemon {
 
   DaemonOptions options_;
   DaemonLog& log_;
+  KeptProcess& kept_;
+  std::optional<HandoverState> before_;
   int fatal_signal_ = 0;
 
   FramePool pool_;

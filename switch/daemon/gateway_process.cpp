@@ -162,17 +162,7 @@ Result<void> GatewayProcess::spawn() {
       loop_.watch(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { on_exit(); });
   if (!watch) return watch.error();
   exit_watch_ = watch.take();
-  LineChannel::Callbacks callbacks;
-  callbacks.line = [this](std::string_view line) { on_line(line); };
-  // A gateway without its control connection is no use; its end starts another.
-  callbacks.closed = [this, pid = pid_] {
-    if (pid_ == pid) ::kill(pid, SIGKILL);
-  };
-  Result<std::unique_ptr<LineChannel>> channel =
-      LineChannel::open(loop_, std::move(control.value().ours),
-                        LineChannel::Limits{kLineMax, kOutputMax}, std::move(callbacks));
-  if (!channel) return channel.error();
-  control_ = channel.take();
+  if (Result<void> talking = talk(std::move(control.value().ours)); !talking) return talking;
   // In the next round: the plug of its predecessor leaves at the end of this one.
   plug_timer_ = loop_.after(
       Duration{0}, [this, fd = std::make_shared<UniqueFd>(std::move(frames.value().ours))] {
@@ -183,6 +173,65 @@ Result<void> GatewayProcess::spawn() {
         send_configuration();
       });
   return {};
+}
+
+Result<void> GatewayProcess::talk(UniqueFd control) {
+  LineChannel::Callbacks callbacks;
+  callbacks.line = [this](std::string_view line) { on_line(line); };
+  // A gateway without its control connection is no use; its end starts another.
+  callbacks.closed = [this, pid = pid_] {
+    if (pid_ == pid) send_signal(pidfd_, SIGKILL);
+  };
+  Result<std::unique_ptr<LineChannel>> channel = LineChannel::open(
+      loop_, std::move(control), LineChannel::Limits{kLineMax, kOutputMax}, std::move(callbacks));
+  if (!channel) return channel.error();
+  control_ = channel.take();
+  return {};
+}
+
+// ---- a successor goes on ----
+
+std::optional<HandoverPart> GatewayProcess::handover() const {
+  if (!serving_ || control_ == nullptr || control_->is_closed()) return std::nullopt;
+  HandoverPart part;
+  part.kind = "gateway";
+  part.set("pid", static_cast<std::uint64_t>(pid_));
+  part.set("restarts", restarts_);
+  part.descriptors = {{control_->fd(), born_, false, false}, {pidfd_.get(), born_, false, false}};
+  return part;
+}
+
+void GatewayProcess::resume(const HandoverPart* part) {
+  if (part != nullptr) {
+    if (const Result<void> gone_on = go_on_with(*part); !gone_on) {
+      return restart_after_failure(gone_on.error().text);
+    }
+    serving_ = true;
+    if (callbacks_.changed) callbacks_.changed(true, {});
+    return;
+  }
+  if (const Result<void> spawned = spawn(); !spawned) {
+    restart_after_failure(spawned.error().text);
+  }
+}
+
+// Its parts: control connection, process, frames.
+Result<void> GatewayProcess::go_on_with(const HandoverPart& part) {
+  constexpr std::uint64_t kPidMax = 1 << 22;
+  constexpr std::uint64_t kRestartsMax = 0xffffffff;
+  std::vector<UniqueFd> descriptors;
+  for (const HeldDescriptor& held : part.descriptors) descriptors.emplace_back(held.number);
+  if (descriptors.size() != 3) return Error{EBADMSG, "the gateway's descriptors are not there"};
+  pid_ = static_cast<pid_t>(part.number("pid", kPidMax).value_or(0));
+  restarts_ = static_cast<std::uint32_t>(part.number("restarts", kRestartsMax).value_or(0));
+  born_ = part.descriptors[0].since;
+  pidfd_ = std::move(descriptors[1]);
+  Result<EventLoop::Watch> watch =
+      loop_.watch(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { on_exit(); });
+  if (!watch) return watch.error();
+  exit_watch_ = watch.take();
+  if (Result<void> talking = talk(std::move(descriptors[0])); !talking) return talking;
+  return callbacks_.plug(std::move(descriptors[2]));
 }
 
 void GatewayProcess::send_configuration() {
@@ -289,8 +338,11 @@ void GatewayProcess::fail_pending(std::string_view why) {
 
 void GatewayProcess::on_exit() {
   int status = 0;
-  if (::waitpid(pid_, &status, WNOHANG) != pid_) return;
-  const std::string how = how_it_ended(status);
+  const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
+  // The child of a predecessor is the keeper's to wait for.
+  const bool foreign = ended < 0 && errno == ECHILD;
+  if (ended != pid_ && !foreign) return;
+  const std::string how = foreign ? "has ended" : how_it_ended(status);
   log_.warning("the gateway of {} (pid {}) {}", network_, pid_, how);
   pid_ = 0;
   restart_after_failure(fmt::format("the gateway of {} {}", network_, how));

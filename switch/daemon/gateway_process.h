@@ -31,6 +31,7 @@
 #include "switch/control/rpc_host.h"
 #include "switch/daemon/process_reaper.h"
 #include "switch/runtime/busy_poll.h"
+#include "switch/runtime/handover.h"
 #include "switch/runtime/line_channel.h"
 
 namespace lanyard {
@@ -70,6 +71,13 @@ class GatewayProcess {
   // failure nothing is tried again.
   void start(Started started);
 
+  // Goes on with the gateway of a predecessor of this process, or else with another one, which is
+  // started as one that has ended would be.
+  void resume(const HandoverPart* part);
+  // Its control connection and the process, for a successor; nullopt while it does not serve. What
+  // it was asked and has not answered is lost.
+  std::optional<HandoverPart> handover() const;
+
   // Answered once, also when the gateway or this object ends.
   void ask(std::string_view method, const Json& params, GatewayReply reply);
   // The same for a new configuration. While none is serving, the answer is a success: the next
@@ -90,7 +98,9 @@ class GatewayProcess {
   };
 
   Result<void> spawn();
+  Result<void> go_on_with(const HandoverPart& part);
   Result<pid_t> execute(int frames, int control) const;
+  Result<void> talk(UniqueFd control);
   void on_line(std::string_view line);
   void on_response(const RpcResponse& response);
   void on_notification(const RpcRequest& request);
@@ -123,7 +133,8 @@ class GatewayProcess {
   EventLoop::Timer bury_timer_;
   std::unique_ptr<LineChannel> buried_;
   std::map<std::uint64_t, Pending> pending_;
-  std::uint64_t next_id_ = 1;
+  // Not where a predecessor began: answers to what that one asked may still come.
+  std::uint64_t next_id_ = static_cast<std::uint64_t>(monotonic_now().count());
   Time born_{0};
   Duration pause_{0};
   RateLimit prompt_{4, std::chrono::seconds(10)};  // starts without a pause

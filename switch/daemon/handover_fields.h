@@ -110,10 +110,7 @@ class FieldReader {
     if (const auto bytes = last(field)) value = *bytes;
   }
   void operator()(FieldNumber field, MacAddress& value) {
-    std::uint64_t number = value.number();
-    (*this)(field, number);
-    if (number >> 48 != 0) fail(fmt::format("field {} is no MAC address: {:x}", field, number));
-    value = MacAddress::from_number(number);
+    if (const auto bytes = last(field)) read(field, *bytes, value);
   }
   void operator()(FieldNumber field, Time& value) {
     std::int64_t count = value.count();
@@ -195,6 +192,12 @@ class FieldReader {
     }
   }
   void read(FieldNumber /*field*/, std::string_view bytes, std::string& value) { value = bytes; }
+  void read(FieldNumber field, std::string_view bytes, MacAddress& value) {
+    std::uint64_t number = 0;
+    read(field, bytes, number);
+    if (number >> 48 != 0) fail(fmt::format("field {} is no MAC address: {:x}", field, number));
+    value = MacAddress::from_number(number);
+  }
   template <typename T>
   requires std::is_class_v<T>
   void read(FieldNumber field, std::string_view bytes, T& record) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "switch/daemon/handover_state.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -15,6 +16,55 @@ namespace lanyard {
 // ---- which number is which member. A number is never used again for something else. ----
 
 template <class Archive>
+void fields(Archive& a, RateSettings& r) {
+  a(1, r.per_second);
+  a(2, r.burst);
+}
+
+template <class Archive>
+void fields(Archive& a, GuardSettings& g) {
+  a(1, g.trusted);
+  a(2, g.isolated);
+  a(3, g.promiscuous);
+  a(4, g.max_macs);
+  a(5, g.sticky);
+  a(6, g.macs);
+  a(7, g.on_violation);
+  a(8, g.dhcp_guard);
+  a(9, g.dhcpv6_guard);
+  a(10, g.ra_guard);
+  a(11, g.ip_source_guard);
+  a(12, g.arp_inspection);
+  a(13, g.bpdu_guard);
+  a(14, g.root_guard);
+  a(15, g.broadcast_pps);
+  a(16, g.multicast_pps);
+  a(17, g.unknown_pps);
+  a(18, g.rate_in);
+  a(19, g.rate_out);
+  a(20, g.bandwidth_group);
+}
+
+template <class Archive>
+void fields(Archive& a, BandwidthGroup& g) {
+  a(1, g.name);
+  a(2, g.rate);
+}
+
+template <class Archive>
+void fields(Archive& a, Binding& b) {
+  std::string address = b.address.text();
+  a(1, address);
+  b.address = IpAddress::parse(address).value_or(IpAddress());
+  a(2, b.vlan);
+  a(3, b.mac);
+  a(4, b.port);
+  a(5, b.origin);
+  a(6, b.expires);
+  a(7, b.used);
+}
+
+template <class Archive>
 void fields(Archive& a, PortConfiguration& p) {
   a(1, p.id);
   a(2, p.native_vlan);
@@ -26,6 +76,9 @@ void fields(Archive& a, PortConfiguration& p) {
   a(8, p.user_allowed);
   a(9, p.group_allowed);
   a(10, p.queue_bytes_max);
+  a(11, p.guard);
+  a(12, p.guard_chosen);
+  a(13, p.sticky_macs);
 }
 
 template <class Archive>
@@ -57,6 +110,9 @@ void fields(Archive& a, SwitchState& s) {
   a(8, s.vlans);
   a(9, s.ports);
   a(10, s.spanning_tree);
+  a(11, s.guard_by_default);
+  a(12, s.bandwidth_groups);
+  a(13, s.bindings);
 }
 
 template <class Archive>
@@ -225,12 +281,23 @@ bool is_possible(const FrameRecord& frame) {
          std::size_t{owed.checksum_start} + owed.checksum_offset + 2 <= size;
 }
 
+bool is_possible(const GuardSettings& guard) {
+  return guard.promiscuous <= PromiscuousPolicy::allow_all &&
+         guard.on_violation <= ViolationAction::shut;
+}
+
 Result<void> check_switch(const SwitchRecord& one) {
   std::set<PortId> ports;
+  const auto known = [](const Binding& b) { return b.origin <= Binding::Origin::first_come; };
+  if (!is_possible(one.state.guard_by_default) ||
+      !std::all_of(one.state.bindings.begin(), one.state.bindings.end(), known)) {
+    return unreadable("what ports are born with, or a binding");
+  }
   for (const PortConfiguration& port : one.state.ports) {
     if (port.id > one.state.ports_max || !ports.insert(port.id).second) {
       return unreadable(fmt::format("port {} of {} ports, or twice", port.id, one.state.ports_max));
     }
+    if (!is_possible(port.guard)) return unreadable(fmt::format("the guard of port {}", port.id));
   }
   for (const StationRecord& station : one.stations) {
     if (!ports.contains(station.port) || station.vlan > kVlanMax) {

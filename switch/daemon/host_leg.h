@@ -26,9 +26,22 @@ class HostLeg {
                                                const BackendRegistry& backends,
                                                const std::string& state_directory, Lane& lane);
 
+  // Goes on with what handover() told.
+  static Result<std::unique_ptr<HostLeg>> resume(const NetworkConfig& network,
+                                                 const BackendRegistry& backends,
+                                                 const std::string& state_directory, Lane& lane,
+                                                 const HandoverPart& part);
+  std::vector<HandoverPart> handover(HandoverReason why, const std::string& place) const {
+    return tap_->handover(why, place);
+  }
+
  private:
   HostLeg() = default;
 
+  Result<void> start_routing(const NetworkConfig& network, const std::string& state_directory,
+                             Lane& lane);
+
+  EventLoop::Timer routing_timer_;
   std::unique_ptr<HostInterface> interface_;
   std::unique_ptr<Attachment> tap_;
   std::unique_ptr<Routing> routing_;

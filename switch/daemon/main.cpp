@@ -2,12 +2,17 @@
 //
 // lanyardd, and vde_switch when it is called so.
 #include <signal.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "switch/daemon/daemon.h"
+#include "switch/daemon/keeper.h"
 #include "switch/daemon/network_daemon.h"
 
 namespace lanyard {
@@ -18,6 +23,24 @@ constexpr int kExitUsage = 1;
 std::string base_name(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
+}
+
+// How this process was started, so that it can be started again.
+struct Invocation {
+  std::string path;                    // of the program, as it was found
+  std::vector<std::string> arguments;  // the name it was called by first
+
+  const std::string& program() const { return arguments.front(); }
+};
+
+Invocation invocation_of(int argc, char* const argv[]) {
+  Invocation invocation;
+  const auto* const found = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+  std::error_code ignored;
+  invocation.path = std::filesystem::absolute(found != nullptr ? found : "", ignored).string();
+  invocation.arguments.emplace_back(base_name(argc > 0 ? argv[0] : "lanyardd"));
+  for (int i = 1; i < argc; ++i) invocation.arguments.emplace_back(argv[i]);
+  return invocation;
 }
 
 // The caller (a shell with a terminal) wants to know that it was the signal.
@@ -31,10 +54,10 @@ void end_by(int signal) {
   ::raise(signal);
 }
 
-int run_daemon(DaemonOptions options, const std::string& program) {
-  DaemonLog log(program);
+// The process that clients outlive: it starts this program again as its child.
+int run_keeper(bool daemon, const Invocation& invocation, DaemonLog& log) {
   std::optional<Background> background;
-  if (options.daemon) {
+  if (daemon) {
     Result<Background> entered = Background::enter();
     if (!entered) {
       log.error("{}", entered.error().text);
@@ -45,41 +68,60 @@ int run_daemon(DaemonOptions options, const std::string& program) {
   int fatal_signal = 0;
   int code = 0;
   {
-    Daemon daemon(std::move(options), log);
-    if (const std::optional<int> failed = daemon.start()) return *failed;
-    if (background) {
-      log.use_syslog();
-      log.notice("VDE_SWITCH started");
-      background->ready();
-    }
-    code = daemon.run();
-    fatal_signal = daemon.fatal_signal();
+    Keeper keeper({invocation.arguments, invocation.path, background ? &*background : nullptr},
+                  ServiceManager::from_environment(), log);
+    code = keeper.run();
+    fatal_signal = keeper.fatal_signal();
   }
   end_by(fatal_signal);
   return code;
 }
 
-int run_networks(NetworksOptions options, const std::string& program) {
-  DaemonLog log(program);
+// What differs between the two daemons once they are ready in the background.
+void tell_ready(const Daemon&, DaemonLog& log, bool in_background) {
+  if (in_background) log.notice("VDE_SWITCH started");
+}
+void tell_ready(NetworkDaemon& daemon, DaemonLog&, bool) {
+  daemon.log().notice("ready");
+}
+
+// Under a keeper it is the keeper that goes to the background, and a successor is there already.
+template <typename D, typename Options>
+int run(Options options, const Invocation& invocation) {
+  DaemonLog log(invocation.program());
+  const auto failed = [&log](const Error& error) {
+    log.error("{}", error.text);
+    return kExitUsage;
+  };
+  KeptProcess kept = KeptProcess::from_environment();
+  if (options.keeper && !kept.kept()) return run_keeper(options.daemon, invocation, log);
+  Result<std::optional<HandoverState>> before = kept.begin();
+  if (!before) return failed(before.error());
+  const bool in_background = options.daemon;
+  const bool resumed = before.value().has_value();
+  if (in_background && resumed) log.use_syslog();
   std::optional<Background> background;
-  if (options.daemon) {
+  if (in_background && !kept.kept()) {
     Result<Background> entered = Background::enter();
-    if (!entered) {
-      log.error("{}", entered.error().text);
-      return kExitUsage;
-    }
+    if (!entered) return failed(entered.error());
     background.emplace(entered.take());
   }
   int fatal_signal = 0;
   int code = 0;
   {
-    NetworkDaemon daemon(std::move(options), log);
-    if (const std::optional<int> failed = daemon.start()) return *failed;
-    if (background) {
-      log.use_syslog();
-      background->ready();
+    D daemon(std::move(options), log, kept, before.take());
+    if (const std::optional<int> failure = daemon.start()) {
+      // What it has in its hands is not its own yet: a predecessor may go on with it.
+      if (resumed) ::_exit(*failure);
+      return *failure;
     }
-    daemon.log().notice("ready");
+    if (in_background && !resumed) {
+      log.use_syslog();
+      if (background) background->ready();
+      if (!background) Background::detach_output();
+    }
+    if (!resumed) tell_ready(daemon, log, in_background);
+    if (!kept.kept()) ServiceManager::from_environment().ready();
     code = daemon.run();
     fatal_signal = daemon.fatal_signal();
   }
@@ -87,7 +129,8 @@ int run_networks(NetworksOptions options, const std::string& program) {
   return code;
 }
 
-int main_of_networks(int argc, char* argv[], const std::string& program) {
+int main_of_networks(int argc, char* argv[], const Invocation& invocation) {
+  const std::string& program = invocation.program();
   NetworksOptions options = parse_networks_options(argc, argv);
   switch (options.action) {
     case DaemonOptions::Action::help: std::fputs(networks_usage(program).c_str(), stdout); return 0;
@@ -98,7 +141,7 @@ int main_of_networks(int argc, char* argv[], const std::string& program) {
     case DaemonOptions::Action::version: std::fputs(version_text().c_str(), stdout); return 0;
     case DaemonOptions::Action::run: break;
   }
-  return run_networks(std::move(options), program);
+  return run<NetworkDaemon>(std::move(options), invocation);
 }
 
 }  // namespace
@@ -106,10 +149,11 @@ int main_of_networks(int argc, char* argv[], const std::string& program) {
 
 int main(int argc, char* argv[]) {
   using lanyard::DaemonOptions;
-  std::string program = lanyard::base_name(argc > 0 ? argv[0] : "lanyardd");
+  const lanyard::Invocation invocation = lanyard::invocation_of(argc, argv);
+  std::string program = invocation.program();
   if (argc > 0) argv[0] = program.data();  // getopt's complaints begin as ours do
   if (lanyard::asks_for_networks(program, argc, argv)) {
-    return lanyard::main_of_networks(argc, argv, program);
+    return lanyard::main_of_networks(argc, argv, invocation);
   }
   DaemonOptions options = lanyard::parse_options(argc, argv);
   switch (options.action) {
@@ -125,5 +169,5 @@ int main(int argc, char* argv[]) {
       return 0;
     case DaemonOptions::Action::run: break;
   }
-  return lanyard::run_daemon(std::move(options), program);
+  return lanyard::run<lanyard::Daemon>(std::move(options), invocation);
 }

@@ -39,7 +39,7 @@ std::string text_in(const Json& object, const char* key) {
 
 }  // namespace
 
-Network::Network(NetworkConfig config, NetworkEnvironment& environment)
+Network::Network(NetworkConfig config, NetworkEnvironment& environment, const SwitchRecord* before)
     : config_(std::move(config)), environment_(environment) {
   Switch::Settings settings;
   settings.mac = random_mac();
@@ -48,6 +48,9 @@ Network::Network(NetworkConfig config, NetworkEnvironment& environment)
   switch_ = std::make_unique<Switch>(settings, environment_.pool, *this);
   lane_ = std::make_unique<Lane>(*switch_, environment_.pool, environment_.loop, environment_.log);
   environment_.lanes.add(*lane_);
+  lane_->on_commit = environment_.commit;
+  lane_->on_change = environment_.changed;
+  if (before != nullptr) return;
   for (const PortId id : {kGatewayPort, HostLeg::kPort}) {
     if (Result<Port*> port = switch_->create_port(id); port) port.value()->reserved = true;
   }
@@ -74,8 +77,7 @@ Result<void> Network::make_vlans() {
 }
 
 Result<void> Network::open_plug(const std::string& url) {
-  auto plug = std::make_unique<Attachment>(
-      *lane_, [this](Plug& made) { guard_plug(config_, *switch_, made, false); });
+  std::unique_ptr<Attachment> plug = attach_plug();
   const Result<BackendOptions> options = BackendOptions::parse(url);
   Result<void> opened =
       options ? environment_.backends.open(options.value(), *plug) : Result<void>(options.error());
@@ -97,13 +99,23 @@ Result<Network::Socket> Network::make_socket(const SocketConfig& socket) {
   if (!socket.group.empty()) vde.set("group", socket.group);
   Socket made;
   made.config = std::make_shared<SocketConfig>(socket);
-  made.attachment = std::make_unique<Attachment>(
-      *lane_, [this, config = made.config](Plug& plug) { on_plugged(plug, *config); });
+  made.attachment = attach_socket(made.config);
   if (Result<void> opened = environment_.backends.open(vde, *made.attachment); !opened) {
     return Error{opened.error().code,
                  fmt::format("network {}: {}", config_.name, opened.error().text)};
   }
   return made;
+}
+
+std::unique_ptr<Attachment> Network::attach_socket(const std::shared_ptr<SocketConfig>& config) {
+  return std::make_unique<Attachment>(*lane_,
+                                      [this, config](Plug& plug) { on_plugged(plug, *config); });
+}
+
+std::unique_ptr<Attachment> Network::attach_plug() {
+  return std::make_unique<Attachment>(*lane_, [this](Plug& made) {
+    if (!resuming_) guard_plug(config_, *switch_, made, false);
+  });
 }
 
 Result<void> Network::open_socket(const SocketConfig& socket) {
@@ -135,6 +147,7 @@ void Network::set_spanning_tree(const NetworkConfig& wanted) {
 
 // A port has the VLAN of the socket its client came by, unless the operator has said otherwise.
 void Network::on_plugged(const Plug& plug, const SocketConfig& socket) {
+  if (resuming_) return;
   guard_plug(config_, *switch_, plug, socket.trusted);
   const PortId port = plug.port().id();
   const VlanId vlan = socket.vlan;

@@ -18,6 +18,7 @@
 #include "switch/control/rpc_host.h"
 #include "switch/daemon/attachment.h"
 #include "switch/daemon/gateway_process.h"
+#include "switch/daemon/handover_state.h"
 #include "switch/daemon/host_leg.h"
 #include "switch/runtime/backend.h"
 
@@ -35,6 +36,9 @@ struct NetworkEnvironment {
   bool silent_gateways = false;
   std::string state_directory;
   std::function<void(std::string_view kind, Json params)> publish;
+  // Of each lane's (see Lane::on_commit).
+  std::function<void()> commit;
+  std::function<void()> changed;
 };
 
 class Network final : public RpcNetwork, public EventSink {
@@ -43,13 +47,18 @@ class Network final : public RpcNetwork, public EventSink {
 
   static constexpr PortId kGatewayPort = 1;
 
-  Network(NetworkConfig config, NetworkEnvironment& environment);
+  // With what it was in another process it has its ports, VLANs and guards from the beginning.
+  Network(NetworkConfig config, NetworkEnvironment& environment,
+          const SwitchRecord* before = nullptr);
   ~Network() override;
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
   // The first step. After an error the network is good for nothing but its end.
   Result<void> make_vlans();
+  // All that hangs on it, as it was in another process; what cannot be had again is logged.
+  void resume(const SwitchRecord& before);
+  SwitchRecord handover(HandoverReason why);
   // Calls back when the gateway serves, at once if there is none to start.
   void start_gateway(Done done);
 
@@ -102,6 +111,11 @@ class Network final : public RpcNetwork, public EventSink {
   };
 
   Result<Socket> make_socket(const SocketConfig& socket);
+  std::unique_ptr<Attachment> attach_socket(const std::shared_ptr<SocketConfig>& config);
+  std::unique_ptr<Attachment> attach_plug();
+  Result<void> resume_part(const HandoverPart& part);
+  void open_missing();
+  std::string places_of_ports() const;
   void make_gateway();
   Json gateway_parameters(const NetworkConfig& config) const;
   Result<void> plug_gateway(UniqueFd frames);
@@ -134,6 +148,7 @@ class Network final : public RpcNetwork, public EventSink {
   std::set<PortId> socket_vlan_ports_;     // whose VLAN is that of the socket they came by
   RateLimit violations_{10, std::chrono::seconds(5)};
   RateLimit moves_{10, std::chrono::seconds(5)};
+  bool resuming_ = false;  // who is plugged in now was so before
   bool closing_ = false;
 };
 

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "switch/base/version.h"
 #include "switch/host/host_interface.h"
 #include "switch/host/routing.h"
 #include "switch/network/config_file.h"
@@ -50,8 +51,9 @@ std::string absolute(const std::string& path) {
 
 }  // namespace
 
-NetworkDaemon::NetworkDaemon(NetworksOptions options, DaemonLog& log)
-    : options_(std::move(options)), log_(log) {
+NetworkDaemon::NetworkDaemon(NetworksOptions options, DaemonLog& log, KeptProcess& kept,
+                             std::optional<HandoverState> before)
+    : options_(std::move(options)), log_(log), kept_(kept), before_(std::move(before)) {
   log_.set_level(options_.log_level);
   register_builtin_backends(backends_);
   options_.config_file = absolute(options_.config_file);
@@ -65,6 +67,7 @@ NetworkDaemon::NetworkDaemon(NetworksOptions options, DaemonLog& log)
 }
 
 NetworkDaemon::~NetworkDaemon() {
+  kept_.detach();
   reload_.reset();
   wishes_.clear();
   if (environment_ != nullptr) environment_->publish = [](std::string_view, Json) {};
@@ -74,33 +77,55 @@ NetworkDaemon::~NetworkDaemon() {
 
 std::optional<int> NetworkDaemon::start() {
   raise_descriptor_limit();
-  const auto failed = [this](const Error& error) {
-    log_.error("{}", error.text);
+  Result<void> made = make_parts();
+  if (made && before_) made = resume();
+  if (!made) {
+    log_.error("{}", made.error().text);
     return kExitFailure;
-  };
+  }
+  if (before_) return std::nullopt;
+  return start_first();
+}
+
+Result<void> NetworkDaemon::make_parts() {
   Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
-  if (!loop) return failed(loop.error());
+  if (!loop) return loop.error();
   loop_ = loop.take();
   loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
-  started_ = loop_->now();
+  started_ = before_ ? before_->started : loop_->now();
   reaper_ = std::make_unique<ProcessReaper>(*loop_);
   if (options_.gateway_program.empty()) options_.gateway_program = GatewayProcess::find_program();
-  if (Result<void> watched = watch_signals(); !watched) return failed(watched.error());
-  Result<Configuration> wanted = read_configuration(options_.config_file);
-  if (!wanted) return failed(wanted.error());
-  if (Result<void> made = make_directories(); !made) return failed(made.error());
+  if (options_.control_path.empty()) options_.control_path = control_socket_path();
   server_ = std::make_unique<RpcServer>(*this);
   environment_.reset(new NetworkEnvironment{
       *loop_, lanes_, pool_, backends_, *reaper_, log_,
       GatewayProgram{options_.gateway_program, options_.busy_poll_us}, options_.daemon,
       state_directory(),
-      [this](std::string_view kind, Json params) { server_->publish(kind, std::move(params)); }});
-  if (options_.control_path.empty()) options_.control_path = control_socket_path();
+      [this](std::string_view kind, Json params) { server_->publish(kind, std::move(params)); },
+      [this] { kept_.commit(); }, [this] { kept_.changed(); }});
+  backends_.before_open = [this] { kept_.settle_exclusive(); };
+  KeptProcess::Callbacks callbacks;
+  callbacks.state = [this](HandoverReason why) { return handover(why); };
+  if (Result<void> attached = kept_.attach(*loop_, log_, std::move(callbacks)); !attached) {
+    return attached;
+  }
+  return watch_signals();
+}
+
+std::optional<int> NetworkDaemon::start_first() {
+  const auto failed = [this](const Error& error) {
+    log_.error("{}", error.text);
+    return kExitFailure;
+  };
+  Result<Configuration> wanted = read_configuration(options_.config_file);
+  if (!wanted) return failed(wanted.error());
+  if (Result<void> made = make_directories(); !made) return failed(made.error());
   // First, so that a second daemon ends before it has touched anything.
   Result<void> listening = server_->listen(absolute(options_.control_path));
   if (!listening) return failed(listening.error());
   if (!options_.pid_file.empty()) {
-    Result<PidFile> file = PidFile::create(options_.pid_file);
+    Result<PidFile> file =
+        PidFile::create(options_.pid_file, kept_.kept() ? kept_.keeper() : ::getpid());
     if (!file) return failed(file.error());
     pid_file_.emplace(file.take());
   }
@@ -119,8 +144,66 @@ std::optional<int> NetworkDaemon::start() {
   return std::nullopt;
 }
 
+// ---- a successor goes on ----
+
+HandoverState NetworkDaemon::handover(HandoverReason why) {
+  HandoverState state;
+  state.writer = LANYARD_VERSION;
+  state.sealed = why == HandoverReason::upgrade;
+  state.started = started_;
+  state.configuration = config_text(running());
+  state.values["log_level"] = log_level_name(log_.level());
+  if (pid_file_) state.values["pid_file"] = pid_file_->path();
+  for (const auto& [name, network] : networks_) state.switches.push_back(network->handover(why));
+  if (std::optional<HandoverPart> part = server_->handover()) {
+    state.parts.push_back(std::move(*part));
+  }
+  return state;
+}
+
+// The configuration is what ran, not what the file says by now.
+Result<void> NetworkDaemon::resume() {
+  const HandoverState& before = *before_;
+  ConfigOutcome outcome = parse_config(before.configuration, "what the process before ran");
+  if (!outcome.problems.empty()) {
+    return Error{EBADMSG, outcome.problems.front().message()};
+  }
+  const Configuration& wanted = outcome.configuration;
+  const Result<RpcRoles> roles = roles_of(wanted);
+  if (!roles) return roles.error();
+  configuration_.control_group = wanted.control_group;
+  configuration_.viewer_group = wanted.viewer_group;
+  server_->set_roles(roles.value());
+  const auto value = [&](std::string_view key) {
+    const auto found = before.values.find(key);
+    return found == before.values.end() ? std::string() : found->second;
+  };
+  if (const auto level = parse_log_level(value("log_level"))) log_.set_level(*level);
+  if (const std::string path = value("pid_file"); !path.empty()) {
+    pid_file_.emplace(PidFile::adopt(path, kept_.keeper()));
+  }
+  for (const HandoverPart& part : before.parts) {
+    if (part.kind != "control") continue;
+    if (Result<void> adopted = server_->adopt(part); !adopted) return adopted;
+  }
+  for (const NetworkConfig& config : wanted.networks) {
+    const auto record =
+        std::find_if(before.switches.begin(), before.switches.end(),
+                     [&](const SwitchRecord& one) { return one.name == config.name; });
+    if (record == before.switches.end()) {
+      return Error{EBADMSG, fmt::format("nobody tells of network {}", config.name)};
+    }
+    auto network = std::make_unique<Network>(config, *environment_, &*record);
+    network->resume(*record);
+    networks_.emplace(config.name, std::move(network));
+  }
+  return {};
+}
+
 int NetworkDaemon::run() {
+  kept_.ready();
   while (!loop_->stopped()) lanes_.turn(*loop_);
+  kept_.ending();
   return 0;
 }
 

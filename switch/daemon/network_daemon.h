@@ -14,6 +14,7 @@
 #include "switch/control/rpc_server.h"
 #include "switch/daemon/background.h"
 #include "switch/daemon/daemon_log.h"
+#include "switch/daemon/kept_process.h"
 #include "switch/daemon/network.h"
 #include "switch/daemon/networks_options.h"
 #include "switch/daemon/reload.h"
@@ -23,7 +24,9 @@ namespace lanyard {
 
 class NetworkDaemon final : public RpcHost {
  public:
-  NetworkDaemon(NetworksOptions options, DaemonLog& log);
+  // With what a predecessor was, if there was one: then it goes on as that.
+  NetworkDaemon(NetworksOptions options, DaemonLog& log, KeptProcess& kept,
+                std::optional<HandoverState> before);
   ~NetworkDaemon() override;
   NetworkDaemon(const NetworkDaemon&) = delete;
   NetworkDaemon& operator=(const NetworkDaemon&) = delete;
@@ -42,6 +45,10 @@ class NetworkDaemon final : public RpcHost {
   const std::string& config_file() const override { return options_.config_file; }
   void reload(const std::string& file, ReloadDone done) override;
   void stop() override { loop_->stop(); }
+  void upgrade(std::function<void(const Result<void>&)> done) override {
+    kept_.upgrade(std::move(done));
+  }
+  void commit() override { kept_.commit(); }
   LogRing& log() override { return log_; }
   EventLoop& loop() override { return *loop_; }
   Time started() const override { return started_; }
@@ -52,6 +59,10 @@ class NetworkDaemon final : public RpcHost {
     ReloadDone done;
   };
 
+  Result<void> make_parts();
+  std::optional<int> start_first();
+  Result<void> resume();
+  HandoverState handover(HandoverReason why);
   Result<void> make_directories() const;
   Result<void> watch_signals();
   void on_signal();
@@ -64,6 +75,8 @@ class NetworkDaemon final : public RpcHost {
 
   NetworksOptions options_;
   LogRing log_;
+  KeptProcess& kept_;
+  std::optional<HandoverState> before_;
   int fatal_signal_ = 0;
   Time started_{0};
 

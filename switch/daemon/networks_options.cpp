@@ -25,6 +25,7 @@ enum Key : int {
   kGateway,
   kLogLevel,
   kBusyPoll,
+  kKeeper,
 };
 
 constexpr std::array kRows{
@@ -34,6 +35,8 @@ constexpr std::array kRows{
     OptionRow{kControl, 0, "control", "", "SOCKET", "where lanyard(1) finds the daemon"},
     OptionRow{kDaemon, 'd', "daemon", "", "",
               "run in the background; returns when every network is ready"},
+    OptionRow{kKeeper, 0, "keeper", "", "",
+              "hold guests in a process of its own: they survive a crash and an upgrade"},
     OptionRow{kPidFile, 'p', "pid-file", "pidfile", "FILE", "write the process number to FILE"},
     OptionRow{kRuntime, 0, "runtime-directory", "", "DIRECTORY", "where sockets are made"},
     OptionRow{kState, 0, "state-directory", "", "DIRECTORY", "where leases are kept"},
@@ -59,6 +62,7 @@ void apply(NetworksOptions& options, int key, const char* argument) {
     case kDefaults: break;  // what runs without a file
     case kControl: options.control_path = text; break;
     case kDaemon: options.daemon = true; break;
+    case kKeeper: options.keeper = true; break;
     case kPidFile: options.pid_file = text; break;
     case kRuntime: options.runtime_directory = text; break;
     case kState: options.state_directory = text; break;

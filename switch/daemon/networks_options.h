@@ -30,6 +30,7 @@ struct NetworksOptions {
   std::uint32_t busy_poll_us = BusyPoll::kDefaultUs;
   LogLevel log_level = LogLevel::info;
   bool daemon = false;
+  bool keeper = false;
 };
 
 // Whether the arguments ask for networks and not for one switch.

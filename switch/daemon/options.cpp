@@ -40,6 +40,7 @@ enum Key : int {
   kPlug,
   kSandbox,
   kBusyPoll,
+  kKeeper,
 };
 
 constexpr std::array kRows{
@@ -62,6 +63,8 @@ constexpr std::array kRows{
               "one more socket, NAME, whose clients get ports FIRST to LAST; repeatable"},
     OptionRow{kDaemon, 'd', "daemon", "", "",
               "run in the background; returns when everything is ready"},
+    OptionRow{kKeeper, 0, "keeper", "", "",
+              "hold clients in a process of its own: they survive a crash and an upgrade"},
     OptionRow{kPidFile, 'p', "pidfile", "", "FILE", "write the process number to FILE"},
     OptionRow{kRcFile, 'f', "rcfile", "", "FILE",
               "console commands to run at start (~/.vde2/vde_switch.rc, /etc/vde2/vde_switch.rc)"},
@@ -177,6 +180,7 @@ void apply(DaemonOptions& options, int key, const char* argument) {
     case kGroup: options.group = text; break;
     case kPortGroup: options.port_groups.push_back(text); break;
     case kDaemon: options.daemon = true; break;
+    case kKeeper: options.keeper = true; break;
     case kPidFile: options.pid_file = text; break;
     case kRcFile: options.rc_file = text; break;
     case kMgmt: options.console_path = text; break;

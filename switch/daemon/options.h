@@ -56,6 +56,7 @@ struct DaemonOptions {
   std::vector<std::string> port_groups;
 
   bool daemon = false;
+  bool keeper = false;
   bool no_stdin = false;
   std::string pid_file;
   std::string rc_file;

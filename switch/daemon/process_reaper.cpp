@@ -3,11 +3,23 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 namespace lanyard {
+
+void send_signal(const UniqueFd& pidfd, int signal) {
+  ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0U);
+}
+
+// True when it is over; a predecessor's child is waited for by the keeper.
+bool ProcessReaper::wait(const Dying& dying, int options) {
+  return ::waitpid(dying.pid, nullptr, options) == dying.pid || errno == ECHILD;
+}
 
 ProcessReaper::~ProcessReaper() {
   const Time deadline = monotonic_now() + kPatience;
@@ -17,14 +29,14 @@ ProcessReaper::~ProcessReaper() {
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - monotonic_now());
     pollfd ended{dying->pidfd.get(), POLLIN, 0};
     ::poll(&ended, 1, std::max(0, static_cast<int>(left.count())));
-    if ((ended.revents & POLLIN) == 0) ::kill(dying->pid, SIGKILL);
-    ::waitpid(dying->pid, nullptr, 0);
+    if ((ended.revents & POLLIN) == 0) send_signal(dying->pidfd, SIGKILL);
+    wait(*dying, 0);
   }
 }
 
 void ProcessReaper::end(pid_t pid, UniqueFd pidfd, int signal) {
-  ::kill(pid, signal);
-  ::kill(pid, SIGCONT);
+  send_signal(pidfd, signal);
+  send_signal(pidfd, SIGCONT);
   auto dying = std::make_unique<Dying>();
   Dying* const at = dying.get();
   at->pid = pid;
@@ -32,12 +44,12 @@ void ProcessReaper::end(pid_t pid, UniqueFd pidfd, int signal) {
   Result<EventLoop::Watch> watch =
       loop_.watch(at->pidfd.get(), EPOLLIN, [this, at](std::uint32_t) { ended(*at); });
   if (watch) at->watch = watch.take();
-  at->deadline = loop_.after(kPatience, [pid] { ::kill(pid, SIGKILL); });
+  at->deadline = loop_.after(kPatience, [at] { send_signal(at->pidfd, SIGKILL); });
   dying_.push_back(std::move(dying));
 }
 
 void ProcessReaper::ended(const Dying& dying) {
-  if (::waitpid(dying.pid, nullptr, WNOHANG) != dying.pid) return;
+  if (!wait(dying, WNOHANG)) return;
   std::erase_if(dying_, [&](const auto& kept) { return kept.get() == &dying; });
 }
 

@@ -15,6 +15,9 @@
 
 namespace lanyard {
 
+// By its descriptor: a number may be another process's by now.
+void send_signal(const UniqueFd& pidfd, int signal);
+
 class ProcessReaper {
  public:
   explicit ProcessReaper(EventLoop& loop) : loop_(loop) {}
@@ -22,7 +25,8 @@ class ProcessReaper {
   ProcessReaper(const ProcessReaper&) = delete;
   ProcessReaper& operator=(const ProcessReaper&) = delete;
 
-  // Sends `signal` to a child of ours and sees to its end. `pidfd` is its descriptor.
+  // Sends `signal` to a child of ours, or of a predecessor's, and sees to its end. `pidfd` is its
+  // descriptor.
   void end(pid_t pid, UniqueFd pidfd, int signal);
   std::size_t size() const { return dying_.size(); }
 
@@ -37,6 +41,7 @@ class ProcessReaper {
   };
 
   void ended(const Dying& dying);
+  static bool wait(const Dying& dying, int options);
 
   EventLoop& loop_;
   std::vector<std::unique_ptr<Dying>> dying_;

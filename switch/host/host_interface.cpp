@@ -118,6 +118,27 @@ Result<std::unique_ptr<HostInterface>> HostInterface::claim(const NetworkConfig&
   return made;
 }
 
+// What was changed for it the alias says; one that has none was right as it was.
+Result<std::unique_ptr<HostInterface>> HostInterface::resume(const NetworkConfig& network,
+                                                             Log& log) {
+  Result<Netlink> netlink = Netlink::open();
+  if (!netlink) return netlink.error();
+  std::unique_ptr<HostInterface> made(new HostInterface(network, netlink.take(), log));
+  const Result<LinkInfo> link = made->netlink_.link(made->config_.name);
+  if (!link) return link.error();
+  made->index_ = link.value().index;
+  const auto alias = InterfaceAlias::parse(link.value().alias);
+  if (!alias || alias->network != network.name) {
+    made->prepared_ = true;
+    return made;
+  }
+  made->prepared_ = !alias->added.empty();
+  made->alias_.made = alias->made;
+  made->alias_.added = alias->added;
+  if (Result<void> written = made->write_alias(); !written) return written.error();
+  return made;
+}
+
 Result<void> HostInterface::look_at_what_is_there() {
   Result<LinkInfo> link = netlink_.link(config_.name);
   if (!link && link.error().code == ENODEV) return {};

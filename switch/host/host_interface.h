@@ -47,6 +47,8 @@ class HostInterface {
  public:
   // Before the TAP is attached. The network must have a `host`.
   static Result<std::unique_ptr<HostInterface>> claim(const NetworkConfig& network, Log& log);
+  // Instead of claim(), for a TAP that a predecessor of this process attached and that still is.
+  static Result<std::unique_ptr<HostInterface>> resume(const NetworkConfig& network, Log& log);
   ~HostInterface();
   HostInterface(const HostInterface&) = delete;
   HostInterface& operator=(const HostInterface&) = delete;

@@ -183,6 +183,8 @@ constexpr std::array kMethods{
     RpcMethod{"daemon", "status", kViewer, kNone, "networks", kNetworkColumns,
               "the networks, and what is wrong with them"},
     RpcMethod{"daemon", "stop", kAdmin, kNone, "", kNoColumns, "take every network down and end"},
+    RpcMethod{"daemon", "upgrade", kAdmin, kNone, "", kNoColumns,
+              "go on as the program that is now on disk; guests notice nothing"},
     RpcMethod{"event", "subscribe", kViewer, kSubscribe, "", kNoColumns,
               "stream what happens from now on"},
     RpcMethod{"fdb", "list", kViewer, kMaybeNetwork, "entries", kFdbColumns,

@@ -120,6 +120,7 @@ Result<Plug*> Lane::plug(PortId id, std::unique_ptr<Endpoint> endpoint, Plug::Tr
   Plug& plug = switch_.plug(*switch_.port(id), std::move(endpoint), std::move(traits));
   cord->plug = &plug;
   cords_.emplace(&plug, std::move(cord));
+  note_change();
   return &plug;
 }
 
@@ -143,6 +144,8 @@ void Lane::close_plug(Plug& plug, UnplugReason reason) {
 
 // Plugs end between turns, when nothing on the way of a frame can still refer to them.
 void Lane::end_closing() {
+  if (closing_.empty()) return;
+  note_change();
   for (Cord* cord : std::exchange(closing_, {})) {
     if (cord->ready) std::erase(ready_, cord);
     Plug* const plug = cord->plug;
@@ -156,8 +159,16 @@ void Lane::wake(Plug& plug) {
   if (found != cords_.end() && !found->second->closing) make_ready(*found->second);
 }
 
+void Lane::await_room(Plug& plug) {
+  const auto found = cords_.find(&plug);
+  if (found == cords_.end() || found->second->closing) return;
+  plug.waiting_writable = true;
+  found->second->watch.set_events(EPOLLIN | EPOLLOUT);
+}
+
 void Lane::keep(std::unique_ptr<Service> service) {
   services_.push_back(std::move(service));
+  note_change();
 }
 
 std::vector<HandoverPart> Lane::handover(HandoverReason why) const {
@@ -172,6 +183,7 @@ std::vector<HandoverPart> Lane::handover(HandoverReason why) const {
 
 bool Lane::hold(PortId id, bool held) {
   Port* const port = switch_.port(id);
+  note_change();
   return port != nullptr && std::exchange(port->reserved, held);
 }
 

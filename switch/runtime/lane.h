@@ -5,6 +5,7 @@
 // may block: a VDE client's VM stands still while its socket is not read.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -34,9 +35,15 @@ class Lane final : public Patchbay {
   void wake(Plug& plug) override;
   void keep(std::unique_ptr<Service> service) override;
   bool hold(PortId port, bool held) override;
+  void commit() override {
+    if (on_commit) on_commit();
+  }
   EventLoop& loop() override { return loop_; }
   FramePool& pool() override { return pool_; }
   Log& log() override { return log_; }
+
+  // Frames were put into its queue by hand: they go once its endpoint takes some.
+  void await_room(Plug& plug);
 
   // As an operator would: the endpoint's backend is told.
   void close_plug(Plug& plug, UnplugReason reason);
@@ -46,6 +53,13 @@ class Lane final : public Patchbay {
 
   // Ends all services and plugs, in that order; called before the parts they use go away.
   void close_all();
+
+  // Told of what commit() asks for, and when plugs or services have come or gone.
+  std::function<void()> on_commit;
+  std::function<void()> on_change;
+  void note_change() const {
+    if (on_change) on_change();
+  }
 
   Duration sweep_period() const { return sweep_period_; }
   void set_sweep_period(Duration period);

@@ -52,6 +52,9 @@ class Patchbay {
   // Keeps the port for parts of the daemon while nothing is plugged into it, or lets clients have
   // it again. What it was before.
   virtual bool hold(PortId port, bool held) = 0;
+  // What has been plugged in until now outlives this process, if anything does: asked for before a
+  // client is told that it is in.
+  virtual void commit() {}
 
   virtual EventLoop& loop() = 0;
   virtual FramePool& pool() = 0;

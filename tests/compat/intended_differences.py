@@ -21,6 +21,7 @@ ADDED_COMMANDS = (
     "port/setqueue",
     "port/plug",
     "switch/explain",
+    "lanyard/upgrade",
     "backend/list",
     "port/guard",
     "port/setguard",

@@ -30,6 +30,7 @@ def _daemon(tmp_path: Path) -> Iterator[RpcDaemon]:
         "network.list": {"networks": NETWORKS},
         "daemon.status": {"networks": NETWORKS, "warnings": []},
         "daemon.stop": {},
+        "daemon.upgrade": {},
         "event.subscribe": {},
     }
     with RpcDaemon(tmp_path / "control", methods) as daemon:

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+#include "switch/daemon/keeper_message.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "switch/base/text.h"
+
+namespace lanyard {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x314b594c;  // "LYK1"
+constexpr std::size_t kHeadSize = 24;
+constexpr std::uint8_t kDrain = 1;
+constexpr std::uint8_t kExclusive = 2;
+// A sealed state with full tables and queues is far below it.
+constexpr off_t kStateMax = off_t{1} << 30;
+
+void put(std::string& to, std::uint64_t value, int size) {
+  for (int i = 0; i < size; ++i) to += static_cast<char>(value >> (8 * i) & 0xff);
+}
+
+std::uint64_t number_at(std::string_view bytes, std::size_t at, std::size_t size) {
+  std::uint64_t number = 0;
+  for (std::size_t i = size; i-- > 0;) {
+    number = number << 8 | static_cast<std::uint8_t>(bytes[at + i]);
+  }
+  return number;
+}
+
+Error system_error(std::string_view what) {
+  return {errno, fmt::format("{}: {}", what, std::strerror(errno))};
+}
+
+// The first descriptor that came along; what there is beyond it is closed.
+UniqueFd take_descriptor(msghdr& header) {
+  UniqueFd first;
+  for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(part) + i * sizeof number, sizeof number);
+      UniqueFd one(number);
+      if (!first) first = std::move(one);
+    }
+  }
+  return first;
+}
+
+}  // namespace
+
+// magic 4, kind 1, flags 1, nothing 2, number 4, value 4, since 8, text
+std::string encode_keeper_message(const KeeperMessage& message) {
+  std::string bytes;
+  put(bytes, kMagic, 4);
+  put(bytes, static_cast<std::uint8_t>(message.kind), 1);
+  put(bytes, (message.drain ? kDrain : 0U) | (message.exclusive ? kExclusive : 0U), 1);
+  put(bytes, 0, 2);
+  put(bytes, static_cast<std::uint32_t>(message.number), 4);
+  put(bytes, message.value, 4);
+  put(bytes, static_cast<std::uint64_t>(message.since.count()), 8);
+  bytes += std::string_view(message.text).substr(0, KeeperMessage::kTextMax);
+  return bytes;
+}
+
+Result<KeeperMessage> decode_keeper_message(std::string_view bytes) {
+  if (bytes.size() < kHeadSize || number_at(bytes, 0, 4) != kMagic) {
+    return Error{EBADMSG, "what came over the keeper's socket is no message of ours"};
+  }
+  KeeperMessage message;
+  message.kind = static_cast<KeeperMessage::Kind>(number_at(bytes, 4, 1));
+  const std::uint64_t flags = number_at(bytes, 5, 1);
+  message.drain = (flags & kDrain) != 0;
+  message.exclusive = (flags & kExclusive) != 0;
+  message.number = static_cast<std::int32_t>(number_at(bytes, 8, 4));
+  message.value = static_cast<std::uint32_t>(number_at(bytes, 12, 4));
+  message.since = Time(static_cast<std::int64_t>(number_at(bytes, 16, 8)));
+  message.text = bytes.substr(kHeadSize, KeeperMessage::kTextMax);
+  return message;
+}
+
+Result<KeeperLink::Pair> KeeperLink::make_pair() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) {
+    return system_error("socketpair");
+  }
+  return Pair{KeeperLink(UniqueFd(ends[0])), UniqueFd(ends[1])};
+}
+
+KeeperLink::Sent KeeperLink::send(const KeeperMessage& message, int descriptor) const {
+  const std::string bytes = encode_keeper_message(message);
+  iovec content{const_cast<char*>(bytes.data()), bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  msghdr header{};
+  header.msg_iov = &content;
+  header.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    header.msg_control = room.data();
+    header.msg_controllen = room.size();
+    cmsghdr* const part = CMSG_FIRSTHDR(&header);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof descriptor);
+    std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
+  }
+  for (;;) {
+    if (::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return Sent::done;
+    if (errno == EINTR) continue;
+    const bool full = errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ||
+                      errno == ETOOMANYREFS || errno == EMFILE;
+    return full ? Sent::no_room : Sent::gone;
+  }
+}
+
+Result<std::optional<KeeperLink::Received>> KeeperLink::receive() const {
+  std::array<char, kHeadSize + KeeperMessage::kTextMax> bytes;
+  iovec content{bytes.data(), bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  msghdr header{};
+  header.msg_iov = &content;
+  header.msg_iovlen = 1;
+  header.msg_control = room.data();
+  header.msg_controllen = room.size();
+  ssize_t count = 0;
+  do {
+    count = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0 && errno == EAGAIN) return std::optional<Received>();
+  if (count < 0 && errno != ECONNRESET) return system_error("recvmsg");
+  if (count <= 0) return Error{EPIPE, "the other side is gone"};
+  Received received;
+  received.descriptor = take_descriptor(header);
+  Result<KeeperMessage> message =
+      decode_keeper_message({bytes.data(), static_cast<std::size_t>(count)});
+  if (!message) return message.error();
+  received.message = message.take();
+  return std::optional<Received>(std::move(received));
+}
+
+Result<UniqueFd> seal_bytes(std::string_view bytes) {
+  UniqueFd file(::memfd_create("lanyard-state", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) return system_error("memfd_create");
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return system_error("the state's memory file");
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+  }
+  constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+  if (::fcntl(file.get(), F_ADD_SEALS, kSeals) != 0) return system_error("F_ADD_SEALS");
+  return file;
+}
+
+Result<std::string> read_sealed(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return system_error("the state's memory file");
+  if (info.st_size > kStateMax) return Error{EFBIG, "the state's memory file is too large"};
+  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count =
+        ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return system_error("the state's memory file");
+    done += static_cast<std::size_t>(count);
+  }
+  return bytes;
+}
+
+}  // namespace lanyard

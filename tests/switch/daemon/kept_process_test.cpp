@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+//
+// The switch process's side of the keeper, against a keeper that is this test.
+#include "switch/daemon/kept_process.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "tests/support/fake_log.h"
+
+namespace lanyard::testing {
+namespace {
+
+using Kind = KeeperMessage::Kind;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+UniqueFd any_descriptor() {
+  return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+class KeptProcessTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Result<KeeperLink::Pair> pair = KeeperLink::make_pair();
+    ASSERT_TRUE(pair);
+    keeper = std::move(pair.value().ours);
+    const std::string number = std::to_string(pair.value().theirs.release());
+    ASSERT_EQ(::setenv(KeptProcess::kLinkVariable, number.c_str(), 1), 0);
+    kept = KeptProcess::from_environment();
+    loop = EventLoop::create().take();
+    state.switches.resize(1);
+  }
+
+  // As the daemon does: nothing to begin with, then served.
+  void serve() {
+    ASSERT_EQ(keeper.send({.kind = Kind::go}), KeeperLink::Sent::done);
+    const Result<std::optional<HandoverState>> before = kept.begin();
+    ASSERT_TRUE(before);
+    ASSERT_FALSE(before.value());
+    attach();
+    kept.ready();
+  }
+  void attach() {
+    KeptProcess::Callbacks callbacks;
+    callbacks.state = [this](HandoverReason) { return state; };
+    ASSERT_TRUE(kept.attach(*loop, log, std::move(callbacks)));
+  }
+
+  void add_client(int number, Time since) {
+    HandoverPart part;
+    part.kind = "client";
+    part.descriptors = {{number, since, true, false}};
+    state.switches[0].parts.push_back(std::move(part));
+  }
+
+  // What the keeper has heard since it was last asked, but for signs of life.
+  std::vector<Kind> heard() {
+    std::vector<Kind> kinds;
+    for (;;) {
+      Result<std::optional<KeeperLink::Received>> received = keeper.receive();
+      if (!received || !received.value()) return kinds;
+      if (received.value()->message.kind == Kind::alive) continue;
+      kinds.push_back(received.value()->message.kind);
+      if (received.value()->message.kind == Kind::state) {
+        last_state = read_sealed(received.value()->descriptor.get()).value();
+      }
+      last = received.value()->message;
+    }
+  }
+
+  FakeLog log;
+  std::unique_ptr<EventLoop> loop;
+  KeeperLink keeper;
+  KeptProcess kept;
+  HandoverState state;
+  std::string last_state;
+  KeeperMessage last;
+};
+
+TEST(KeptProcess, WithoutAKeeperNothingHappens) {
+  KeptProcess kept = KeptProcess::from_environment();
+  EXPECT_FALSE(kept.kept());
+  EXPECT_FALSE(kept.begin().value());
+  kept.ready();
+  kept.commit();
+  kept.ending();
+  std::optional<Error> refused;
+  kept.upgrade([&](const Result<void>& done) { refused = done.error(); });
+  ASSERT_TRUE(refused);
+  EXPECT_THAT(refused->text, HasSubstr("--keeper"));
+}
+
+TEST_F(KeptProcessTest, TheLinkIsTakenOutOfTheEnvironmentAndOfTheWay) {
+  EXPECT_TRUE(kept.kept());
+  EXPECT_EQ(::getenv(KeptProcess::kLinkVariable), nullptr);
+}
+
+TEST_F(KeptProcessTest, DescriptorsAreToldBeforeTheStateAndTakenBackAfterIt) {
+  serve();
+  heard();
+  const UniqueFd one = any_descriptor();
+  add_client(one.get(), Time(1));
+  kept.commit();
+  EXPECT_THAT(heard(), ElementsAre(Kind::hold, Kind::state));
+  EXPECT_EQ(last_state, encode_handover(state));
+  state.switches[0].parts.clear();
+  kept.commit();
+  EXPECT_THAT(heard(), ElementsAre(Kind::state, Kind::release));
+  EXPECT_EQ(last.number, one.get());
+}
+
+TEST_F(KeptProcessTest, WhatHasNotChangedIsNotToldAgain) {
+  serve();
+  heard();
+  kept.commit();
+  EXPECT_THAT(heard(), ElementsAre());
+}
+
+TEST_F(KeptProcessTest, ANumberThatIsUsedAgainIsToldAgain) {
+  const UniqueFd one = any_descriptor();
+  add_client(one.get(), Time(1));
+  serve();
+  heard();
+  state.switches[0].parts[0].descriptors[0].since = Time(2);
+  kept.commit();
+  EXPECT_THAT(heard(), ElementsAre(Kind::hold, Kind::state));
+}
+
+TEST_F(KeptProcessTest, WhatFindsNoRoomIsToldLater) {
+  const UniqueFd one = any_descriptor();
+  add_client(one.get(), Time(1));
+  serve();
+  Time& since = state.switches[0].parts[0].descriptors[0].since;
+  // Nobody reads meanwhile.
+  for (int i = 0; i < 2000; ++i) {
+    since += Time(1);
+    kept.commit();
+  }
+  heard();
+  EXPECT_NE(last_state, encode_handover(state));
+  kept.commit();
+  heard();
+  EXPECT_EQ(last_state, encode_handover(state));
+}
+
+TEST_F(KeptProcessTest, ASuccessorHasDescriptorsUnderTheirNumbers) {
+  constexpr int kNumber = 300;
+  add_client(kNumber, Time(7));
+  KeeperMessage give{.kind = Kind::give, .number = kNumber, .since = Time(7)};
+  ASSERT_EQ(keeper.send(give, any_descriptor().get()), KeeperLink::Sent::done);
+  ASSERT_EQ(keeper.send({.kind = Kind::state}, seal_bytes(encode_handover(state)).take().get()),
+            KeeperLink::Sent::done);
+  ASSERT_EQ(keeper.send({.kind = Kind::go}), KeeperLink::Sent::done);
+  const Result<std::optional<HandoverState>> before = kept.begin();
+  ASSERT_TRUE(before) << before.error().text;
+  EXPECT_EQ(before.value(), state);
+  EXPECT_GE(::fcntl(kNumber, F_GETFD), 0);
+  ::close(kNumber);
+}
+
+TEST_F(KeptProcessTest, APartWhoseDescriptorIsAnotherOneNowIsDropped) {
+  add_client(300, Time(7));
+  add_client(301, Time(7));
+  for (const auto& [number, since] : {std::pair{300, Time(7)}, {301, Time(8)}}) {
+    KeeperMessage give{.kind = Kind::give, .number = number, .since = since};
+    ASSERT_EQ(keeper.send(give, any_descriptor().get()), KeeperLink::Sent::done);
+  }
+  keeper.send({.kind = Kind::state}, seal_bytes(encode_handover(state)).take().get());
+  keeper.send({.kind = Kind::go});
+  const Result<std::optional<HandoverState>> before = kept.begin();
+  ASSERT_TRUE(before && before.value());
+  ASSERT_EQ(before.value()->switches[0].parts.size(), 1U);
+  EXPECT_EQ(before.value()->switches[0].parts[0].descriptors[0].number, 300);
+  EXPECT_LT(::fcntl(301, F_GETFD), 0) << "what nobody uses is closed";
+  ::close(300);
+}
+
+TEST_F(KeptProcessTest, AStateIsJudgedBeforeItIsUsed) {
+  std::string bad = encode_handover(state);
+  bad.back() = static_cast<char>(bad.back() ^ 1);
+  std::vector<std::string> verdicts;
+  for (const std::string& bytes : {encode_handover(state), bad, std::string()}) {
+    keeper.send({.kind = Kind::state}, seal_bytes(bytes).take().get());
+    keeper.send({.kind = Kind::check});
+  }
+  keeper.send({.kind = Kind::state}, seal_bytes(encode_handover(state)).take().get());
+  keeper.send({.kind = Kind::go});
+  EXPECT_TRUE(kept.begin());
+  while (std::optional<KeeperLink::Received> received = keeper.receive().take()) {
+    ASSERT_EQ(received->message.kind, Kind::verdict);
+    verdicts.push_back(received->message.text);
+  }
+  EXPECT_THAT(verdicts, ElementsAre("", HasSubstr("checksum"), HasSubstr("too few")));
+}
+
+TEST_F(KeptProcessTest, WithoutItsKeeperItGoesOn) {
+  serve();
+  std::optional<Error> refused;
+  kept.upgrade([&](const Result<void>& done) { refused = done.error(); });
+  EXPECT_FALSE(refused);
+  keeper.close();
+  while (kept.kept()) loop->run_once(false);
+  EXPECT_TRUE(refused);
+  kept.commit();
+}
+
+TEST_F(KeptProcessTest, ARefusedUpgradeIsAnswered) {
+  serve();
+  std::optional<Error> refused;
+  kept.upgrade([&](const Result<void>& done) { refused = done.error(); });
+  keeper.send({.kind = Kind::resume, .text = "it is \x01 too old"});
+  while (!refused) loop->run_once(false);
+  EXPECT_THAT(refused->text, HasSubstr("too old"));
+}
+
+}  // namespace
+}  // namespace lanyard::testing
