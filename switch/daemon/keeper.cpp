@@ -30,6 +30,7 @@ constexpr Duration kSealPatience = std::chrono::seconds(2);
 constexpr Duration kTakeOverPatience = std::chrono::seconds(2);
 // When those who have waited have been served.
 constexpr Duration kStandbyPause = std::chrono::milliseconds(300);
+constexpr Duration kUnsaidPause = std::chrono::milliseconds(20);
 constexpr Duration kRestartPause = std::chrono::milliseconds(100);
 constexpr std::string_view kStateName = "state";
 constexpr std::string_view kHeldName = "held";
@@ -247,6 +248,15 @@ void Keeper::on_store(KeeperLink::Received& received) {
     held.exclusive = message.exclusive;
     manager_.store(name_of(message.number, held.since, held.drain, held.exclusive),
                    held.descriptor.get());
+  }
+  tell_manager();
+}
+
+// What it had no room for.
+void Keeper::tell_manager() {
+  unsaid_timer_.reset();
+  if (!manager_.flush()) {
+    unsaid_timer_ = loop_->after(kUnsaidPause, [this] { tell_manager(); });
   }
 }
 

@@ -71,6 +71,7 @@ class Keeper {
   void on_message(KeeperChild& from, KeeperLink::Received& received);
   void on_store(KeeperLink::Received& received);
   void let_go(int number);
+  void tell_manager();
   void on_candidate(const KeeperMessage& message);
   void on_ready(KeeperChild& child, const KeeperMessage& message);
   void on_ended(KeeperChild& which, int status);
@@ -96,6 +97,7 @@ class Keeper {
   DaemonLog& log_;
   ServiceManager manager_;  // it holds all that we do, in case of our own end
   EventLoop::Timer manager_timer_;
+  EventLoop::Timer unsaid_timer_;
   std::unique_ptr<EventLoop> loop_;
   UniqueFd signals_;
   EventLoop::Watch signal_watch_;

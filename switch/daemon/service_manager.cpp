@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +19,7 @@ namespace {
 
 constexpr int kFirstStored = 3;  // SD_LISTEN_FDS_START of sd_listen_fds(3)
 constexpr std::int64_t kStoredMax = 1 << 16;
+constexpr std::size_t kUnsaidMax = 1 << 16;
 
 std::string take_variable(const char* name) {
   const char* const value = ::getenv(name);
@@ -77,15 +79,30 @@ void ServiceManager::forget(std::string_view name) {
   say(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name));
 }
 
-void ServiceManager::say(std::string_view text, int descriptor) {
+void ServiceManager::say(std::string text, int descriptor) {
   if (!socket_) return;
-  iovec content{const_cast<char*>(text.data()), text.size()};
+  // Nobody has listened for long.
+  if (unsaid_.size() >= kUnsaidMax) unsaid_.pop_front();
+  UniqueFd copy(descriptor < 0 ? -1 : ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+  unsaid_.push_back({std::move(text), std::move(copy)});
+  flush();
+}
+
+bool ServiceManager::flush() {
+  while (!unsaid_.empty() && send(unsaid_.front())) unsaid_.pop_front();
+  return unsaid_.empty();
+}
+
+// False when there is no room for it now.
+bool ServiceManager::send(const Word& word) const {
+  iovec content{const_cast<char*>(word.text.data()), word.text.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
   msghdr header{};
-  header.msg_name = &address_;
+  header.msg_name = const_cast<sockaddr_un*>(&address_);
   header.msg_namelen = address_size_;
   header.msg_iov = &content;
   header.msg_iovlen = 1;
+  const int descriptor = word.descriptor.get();
   if (descriptor >= 0) {
     header.msg_control = room.data();
     header.msg_controllen = room.size();
@@ -95,8 +112,7 @@ void ServiceManager::say(std::string_view text, int descriptor) {
     part->cmsg_len = CMSG_LEN(sizeof descriptor);
     std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
   }
-  [[maybe_unused]] const ssize_t sent =
-      ::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return ::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != EAGAIN;
 }
 
 }  // namespace lanyard
