@@ -97,6 +97,8 @@ SandboxPolicy switch_sandbox(const DaemonOptions& options) {
     for (const auto request : kTapRequests) policy.calls.push_back({"ioctl", {{1, request}}});
     policy.capabilities |= kBit << CAP_NET_ADMIN;
   }
+  // What the keeper is told is written there.
+  if (options.keeper) policy.calls.push_back({"memfd_create"});
   policy.calls.push_back({"tgkill", {{0, static_cast<std::uint64_t>(::getpid())}}});
   policy.paths = paths(options);
   // Clients may have them.

@@ -116,6 +116,14 @@ def test_a_client_that_has_its_answer_is_never_lost(kept: Switch) -> None:
         guest.close()
 
 
+def test_a_process_in_a_sandbox_is_kept_too(start_switch: Start) -> None:
+    kept = start_switch("--keeper", "--sandbox")
+    guest, peer = kept.client(), kept.client()
+    kill_switch_process(kept.pid)
+    assert_reaches(guest, peer)
+    assert_reaches(kept.client(), peer)
+
+
 def test_a_client_that_left_during_a_crash_is_gone(kept: Switch) -> None:
     guest = kept.client()
     old = switch_process(kept.pid)
