@@ -36,8 +36,7 @@ class GatewayEndpoint final : public Endpoint {
     caps.frame_max = kMaxFrameSize;
     caps.checksum = true;
     caps.tcp_segmentation = true;
-    // Datagrams go out one by one: the gateway would only have to cut them itself.
-    caps.udp_segmentation = false;
+    caps.udp_segmentation = true;
     return caps;
   }
   int wait_fd() const override { return fd_.get(); }

@@ -57,7 +57,7 @@ void Plug::send(std::span<Outgoing> frames, FramePool& pool) {
 // To a receiver of large frames what came as segments goes as few as possible.
 void Plug::send_joined(std::span<Outgoing> frames, const Caps& caps, FramePool& pool) {
   EgressBatch joined;
-  SegmentJoiner joiner(pool, caps.frame_max);
+  SegmentJoiner joiner(pool, {caps.frame_max, caps.udp_segmentation});
   send_within(joiner.join(frames, joined) ? joined.view() : frames, caps, pool);
 }
 

@@ -83,7 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const std::vector<Bytes> before = frames;
   EgressBatch out;
-  SegmentJoiner joiner(pool, kMaxFrameSize);
+  SegmentJoiner joiner(pool, {kMaxFrameSize, true});
   const bool joined = joiner.join(in.view(), out);
   std::vector<Bytes> after = settled(joined ? out.view() : in.view(), pool);
   require(joined == (out.size() != 0), "nothing comes out unless something was joined");

@@ -60,7 +60,7 @@ class Joined {
       in_.push(tagged ? Outgoing::with_tag(std::move(frame))
                       : Outgoing::untagged(std::move(frame)));
     }
-    SegmentJoiner joiner(pool_, frame_max);
+    SegmentJoiner joiner(pool_, {frame_max, true});
     joined_ = joiner.join(in_.view(), out_);
     if (!joined_) {
       EXPECT_TRUE(out_.empty());
@@ -105,8 +105,9 @@ Bytes with_source_port(Bytes wire, std::uint16_t port) {
 TEST(SegmentJoiner, MakesOneFrameOfConsecutiveSegments) {
   FramePool pool;
   LargePacket packet = two_segments();
-  for (const bool v6 : {false, true}) {
-    packet.ipv6 = v6;
+  for (const int kind : {0, 1, 2, 3}) {
+    packet.ipv6 = (kind & 1) != 0;
+    packet.udp = (kind & 2) != 0;
     Joined batch(wires_of(packet, pool));
     ASSERT_EQ(batch.result().size(), 1U);
     EXPECT_EQ(gathered(batch.result()[0]).bytes, packet.bytes());
@@ -122,6 +123,7 @@ RC_GTEST_PROP(SegmentJoiner, IsUndoneByCutting, ()) {
   FramePool pool;
   LargePacket packet;
   packet.ipv6 = number(0, 2) != 0;
+  packet.udp = number(0, 2) != 0;
   packet.options = 4 * number(0, 11);
   packet.segment_size = static_cast<std::uint16_t>(number(100, 3000));
   packet.payload = packet.segment_size * number(1, 20) + number(0, 100);
@@ -271,6 +273,62 @@ TEST(SegmentJoiner, StaysWithinWhatTheReceiverTakesAndAnIpPacketHolds) {
   for (const std::size_t size : Joined(many).sizes()) EXPECT_LE(size, 65535U + 14U);
 }
 
+TEST(SegmentJoiner, DoesNotJoinDatagramsThatCuttingWouldNotGiveBack) {
+  struct Case {
+    const char* what;
+    std::size_t at;  // of the second datagram
+    std::uint8_t flip;
+  };
+  // Ethernet 14, IPv4 20, UDP 8.
+  const std::vector<Case> cases = {
+      {"another port", 37, 1},
+      {"a UDP length that is not the packet's", 39, 1},
+      {"a bad UDP checksum", 41, 1},
+      {"changed payload", 50, 1},
+  };
+  FramePool pool;
+  LargePacket packet = two_segments();
+  packet.udp = true;
+  const std::vector<Bytes> good = wires_of(packet, pool);
+  EXPECT_TRUE(Joined(good).joined());
+  for (const Case& one : cases) {
+    std::vector<Bytes> wires = good;
+    wires[1][one.at] ^= one.flip;
+    EXPECT_FALSE(Joined(wires).joined()) << one.what;
+  }
+  std::vector<Bytes> unsummed = good;
+  for (Bytes& wire : unsummed) wire[40] = wire[41] = 0;
+  EXPECT_FALSE(Joined(unsummed).joined()) << "there is no checksum";
+}
+
+// As a TAP gives them: the guest's kernel leaves the checksum to its interface.
+TEST(SegmentJoiner, JoinsDatagramsThatOweTheirChecksumWhereDatagramsAreJoined) {
+  for (const bool v6 : {false, true}) {
+    FramePool pool;
+    LargePacket packet = two_segments();
+    packet.udp = true;
+    packet.ipv6 = v6;
+    packet.payload = 700;
+    packet.segment_size = 0;
+    EgressBatch in;
+    in.push(Outgoing::untagged(packet.frame(pool)));
+    packet.id = static_cast<std::uint16_t>(packet.id + 1);
+    packet.payload = 300;
+    in.push(Outgoing::untagged(packet.frame(pool)));
+    EgressBatch out;
+    SegmentJoiner without(pool, {kMaxFrameSize, false});
+    EXPECT_FALSE(without.join(in.view(), out));
+    SegmentJoiner joiner(pool, {kMaxFrameSize, true});
+    ASSERT_TRUE(joiner.join(in.view(), out));
+    ASSERT_EQ(out.size(), 1U);
+    packet.id = static_cast<std::uint16_t>(packet.id - 1);
+    packet.payload = 1000;
+    packet.segment_size = 700;
+    EXPECT_EQ(out[0].frame->offload, packet.offload());
+    EXPECT_TRUE(is_sound(*out[0].frame));
+  }
+}
+
 TEST(SegmentJoiner, LeavesAloneWhatOwesWorkAlready) {
   FramePool pool;
   EgressBatch in;
@@ -279,7 +337,7 @@ TEST(SegmentJoiner, LeavesAloneWhatOwesWorkAlready) {
   in.push(Outgoing::untagged(packet.frame(pool)));
   packet.sequence += static_cast<std::uint32_t>(packet.payload);
   in.push(Outgoing::untagged(packet.frame(pool)));
-  SegmentJoiner joiner(pool, kMaxFrameSize);
+  SegmentJoiner joiner(pool, {kMaxFrameSize, true});
   EXPECT_FALSE(joiner.join(in.view(), out));
 }
 
