@@ -8,6 +8,7 @@ add_executable(lanyard_tests
   backend/gateway/address_responder_test.cpp
   backend/gateway/coalescer_test.cpp
   backend/gateway/confinement_test.cpp
+  backend/gateway/datagram_runs_test.cpp
   backend/gateway/dhcp_message_test.cpp
   backend/gateway/dhcp_model_test.cpp
   backend/gateway/dhcp_server_test.cpp
@@ -37,6 +38,9 @@ add_executable(lanyard_tests
   backend/gateway/tcp_flow_property_test.cpp
   backend/gateway/tcp_flow_test.cpp
   backend/gateway/tftp_server_test.cpp
+  backend/gateway/udp_flow_table_test.cpp
+  backend/gateway/udp_frame_test.cpp
+  backend/gateway/udp_relay_test.cpp
   backend/gateway_test.cpp
   backend/plug_test.cpp
   backend/stream_endpoint_test.cpp

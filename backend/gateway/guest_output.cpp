@@ -112,9 +112,9 @@ void GuestOutput::flush() {
   }
 }
 
-void GuestOutput::send_datagram(std::span<const std::uint8_t> frame) {
-  if (frame.size() <= kIpOffset + mtu_) {
-    send(frame, {});
+void GuestOutput::send_datagram(std::span<const std::uint8_t> frame, const Offload& offload) {
+  if (!offload.owes_nothing() || frame.size() <= kIpOffset + mtu_) {
+    send(frame, offload);
   } else if (load_u16(frame, 12) == 0x0800) {
     fragment4(frame);
   } else {

@@ -39,8 +39,9 @@ class GuestOutput {
   void send_segment(std::span<const std::uint8_t> frame, const Offload& offload) {
     send(frame, offload);
   }
-  // Anything else in IP. Not to be called with TCP.
-  void send_datagram(std::span<const std::uint8_t> frame);
+  // Anything else in IP; not to be called with TCP. What is longer than the MTU goes in fragments
+  // and must owe nothing; what owes its segmentation fits once it is cut.
+  void send_datagram(std::span<const std::uint8_t> frame, const Offload& offload = {});
   void flush();
 
   // Sends what waits, as far as there is room.

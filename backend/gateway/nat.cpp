@@ -56,10 +56,8 @@ std::size_t host_name(const ForwardConfig& forward, std::uint16_t port, AnySocke
 }
 
 int forward_flags(const ForwardConfig& forward) {
-  int flags = forward.transport == Transport::udp ? SLIRP_HOSTFWD_UDP : 0;
   // So that an IPv4 forward of the same port is another one.
-  if (forward.unix_path.empty() && forward.host_address.is_v6()) flags |= SLIRP_HOSTFWD_V6ONLY;
-  return flags;
+  return forward.unix_path.empty() && forward.host_address.is_v6() ? SLIRP_HOSTFWD_V6ONLY : 0;
 }
 
 std::string socket_text(int fd) {
@@ -124,6 +122,10 @@ NatTranslator::~NatTranslator() {
 }
 
 Result<void> NatTranslator::start() {
+  auto udp = UdpRelay::create(context_.loop, *this, output_, counters_);
+  if (!udp) return udp.error();
+  udp_ = udp.take();
+  udp_->set_network(config_);
   auto engine = SlirpEngine::create(config_, context_.loop, context_.log, *this);
   if (!engine) return engine.error();
   engine_ = engine.take();
@@ -170,6 +172,7 @@ Result<void> NatTranslator::reconfigure(const NetworkConfig& config) {
   host_watch_ = watch.take();
   quota_.set_limits(config.policy.flows_max, config.policy.new_flows_per_s);
   output_.set_mtu(config.mtu);
+  udp_->set_network(config);
   forwards_.reconfigure(before, config.forwards);
   return {};
 }
@@ -190,22 +193,24 @@ Result<void> NatTranslator::remove_forward(std::string_view name) {
 
 std::vector<ForwardStatus> NatTranslator::forwards() const {
   auto rows = forwards_.status();
-  flows_.for_each([&](const FlowEntry& flow) {
-    if (flow.forward.empty()) return;
+  const auto count = [&](std::string_view forward) {
+    if (forward.empty()) return;
     const auto row = std::find_if(rows.begin(), rows.end(), [&](const ForwardStatus& status) {
-      return status.config.name == flow.forward;
+      return status.config.name == forward;
     });
     if (row != rows.end()) ++row->flows;
-  });
+  };
+  flows_.for_each([&](const FlowEntry& flow) { count(flow.forward); });
+  udp_->table().for_each([&](const UdpFlow& flow) { count(flow.forward()); });
   return rows;
 }
 
 std::vector<Flow> NatTranslator::flows() const {
-  std::vector<Flow> rows;
-  rows.reserve(flows_.size());
+  std::vector<Flow> rows = udp_->flows();
+  rows.reserve(rows.size() + flows_.size());
   flows_.for_each([&](const FlowEntry& flow) {
     Flow row;
-    row.transport = flow.key.protocol == kIpProtocolTcp ? "tcp" : "udp";
+    row.transport = "tcp";
     row.guest = address_of(flow.key.guest);
     row.guest_port = flow.key.guest_port;
     row.host = socket_text(flow.fd);
@@ -229,6 +234,7 @@ void NatTranslator::resume() {
   output_.resume();
   direct_.resume();
   engine_->set_paused(output_.congested());
+  udp_->resume();
 }
 
 void NatTranslator::set_dns_tcp_ports(std::uint16_t loopback4, std::uint16_t loopback6) {
@@ -252,15 +258,17 @@ void NatTranslator::sweep() {
   const Time now = context_.loop.now();
   flows_.expire(now, [this](const FlowEntry& flow) { flow_gone(flow); });
   end_idle_connections(now);
+  udp_->expire(now);
   quota_.expire(now);
-  if (flows_.size() < flows_swept_) trim_heap();
-  flows_swept_ = flows_.size();
+  if (flow_count() < flows_swept_) trim_heap();
+  flows_swept_ = flow_count();
   // A switch that never said it has room again must not stop us for ever.
   resume();
 }
 
 int NatTranslator::listen(const ForwardConfig& forward, std::uint16_t port,
                           const IpAddress& guest) {
+  if (forward.transport == Transport::udp) return udp_->listen(forward, port, guest);
   AnySocketName host{};
   AnySocketName to{};
   const std::size_t host_size = host_name(forward, port, host);
@@ -275,6 +283,10 @@ int NatTranslator::listen(const ForwardConfig& forward, std::uint16_t port,
 }
 
 void NatTranslator::unlisten(const ForwardConfig& forward, std::uint16_t port) {
+  if (forward.transport == Transport::udp) {
+    if (udp_) udp_->unlisten(forward, port);
+    return;
+  }
   if (!engine_) return;
   AnySocketName host{};
   const std::size_t size = host_name(forward, port, host);

@@ -26,6 +26,9 @@ namespace lanyard {
   X(flows_direct, "flows_direct")                    \
   X(flows_by_forward, "flows_by_forward")            \
   X(flows_ended_idle, "flows_ended_idle")            \
+  X(flows_displaced, "flows_displaced")              \
+  X(datagrams_joined, "datagrams_joined")            \
+  X(errors_passed, "icmp_errors_passed")             \
   X(resets_sent, "resets_sent")                      \
   X(too_short, "drop_too_short")                     \
   X(not_ip, "drop_not_ip")                           \
@@ -59,6 +62,10 @@ namespace lanyard {
   X(quota_rate, "drop_quota_rate")                   \
   X(flow_table_full, "drop_flow_table_full")         \
   X(guest_unknown, "drop_guest_unknown")             \
+  X(hops_used_up, "drop_hops_used_up")               \
+  X(host_refused, "drop_host_refused")               \
+  X(host_busy, "drop_host_busy")                     \
+  X(unanswerable, "drop_unanswerable")               \
   X(output_queue_full, "drop_output_queue_full")     \
   X(engine_internal, "drop_engine_internal")
 

@@ -27,15 +27,10 @@ FlowKey guest_only(const AddressKey& guest) {
 
 void NatTranslator::input(std::span<Input> frames) {
   engine_->begin_batch();
-  for (Input& input : frames) {
-    if (input.offload.segmentation == Offload::Segmentation::udp) {
-      cut_udp(input);
-    } else {
-      input_one(input);
-    }
-  }
+  for (Input& input : frames) input_one(input);
   coalescer_.flush();
   direct_.end_batch();
+  udp_->flush();
   engine_->end_batch();
 }
 
@@ -53,47 +48,17 @@ void NatTranslator::input_one(Input& input) {
     deliver_direct(*packet);
     return;
   }
-  FrameSanitiser::make_plain(*packet);
-  coalescer_.add(*packet);
-}
-
-// A frame of many datagrams (UDP_L4): each with the headers of the first, its own length.
-void NatTranslator::cut_udp(Input& input) {
-  const std::size_t header = input.offload.header_size;
-  const std::size_t step = input.offload.segment_size;
-  const auto frame = input.frame;
-  const bool v6 = frame.size() > kIpOffset && load_u16(frame, 12) == 0x86dd;
-  const std::size_t ip_size = v6 ? kIpv6HeaderSize : kIpv4HeaderSize;
-  if (step == 0 || header != kIpOffset + ip_size + kUdpHeaderSize || frame.size() <= header) {
-    counters_.count(NatEvent::bad_length);
+  if (packet->is_tcp()) {
+    FrameSanitiser::make_plain(*packet);
+    coalescer_.add(*packet);
     return;
   }
-  for (std::size_t at = header; at < frame.size(); at += step) {
-    const std::size_t size = std::min(step, frame.size() - at);
-    std::vector<std::uint8_t> one(frame.begin(),
-                                  frame.begin() + static_cast<std::ptrdiff_t>(header));
-    one.insert(one.end(), frame.begin() + static_cast<std::ptrdiff_t>(at),
-               frame.begin() + static_cast<std::ptrdiff_t>(at + size));
-    store_u16(one, header - 4, static_cast<std::uint16_t>(kUdpHeaderSize + size));
-    if (v6) {
-      store_u16(one, kIpOffset + 4, static_cast<std::uint16_t>(kUdpHeaderSize + size));
-    } else {
-      store_u16(one, kIpOffset + 2, static_cast<std::uint16_t>(one.size() - kIpOffset));
-      store_u16(one, kIpOffset + 10, 0);
-      store_u16(one, kIpOffset + 10,
-                internet_checksum(std::span(one).subspan(kIpOffset, kIpv4HeaderSize)));
-    }
-    Offload owed;
-    owed.needs_checksum = true;
-    if (auto packet = sanitiser_.check(one, owed)) deliver(*packet);
-  }
+  // A frame of many datagrams (UDP_L4) has the length of all in its headers.
+  const bool many = input.offload.segmentation == Offload::Segmentation::udp;
+  udp_->from_guest(*packet, many ? input.offload.segment_size : 0);
 }
 
 void NatTranslator::deliver(NatPacket& packet) {
-  if (!packet.is_tcp()) {
-    deliver_udp(packet);
-    return;
-  }
   FlowEntry* flow = flows_.find(packet.key);
   if ((packet.flags & (kTcpSyn | kTcpAck)) == kTcpSyn) {
     deliver_syn(packet, flow);
@@ -131,36 +96,42 @@ bool NatTranslator::dns_port_open(const NatPacket& packet) const {
 // Makes the flow of a packet that may open one.
 FlowEntry* NatTranslator::admit(const NatPacket& packet) {
   const bool to_dns = dns_port_open(packet);
-  if (const auto reason = to_dns ? std::nullopt : refusal(packet)) {
-    refuse(packet, *reason);
-    return nullptr;
-  }
-  const auto owner = context_.directory.mac_of(address_of(packet.key.guest));
-  if (owner && *owner != packet.mac) {
-    counters_.count(NatEvent::spoofed_source);
-    return nullptr;
-  }
-  if (flows_.full() || engine_->near_descriptor_limit(direct_.size())) {
+  std::uint64_t account = 0;
+  if (flows_.full() || engine_->near_descriptor_limit(direct_.size() + udp_->sockets())) {
     refuse(packet, NatEvent::flow_table_full);
     return nullptr;
   }
-  std::uint64_t account = 0;
-  switch (quota_.take(packet.mac, context_.loop.now(), account)) {
-    case Quota::Answer::granted: break;
-    case Quota::Answer::too_many: refuse(packet, NatEvent::quota_flows); return nullptr;
-    case Quota::Answer::too_fast:
-      // Silently: TCP tries again in a second, which is the point.
-      counters_.count(NatEvent::quota_rate);
-      return nullptr;
-  }
+  if (!grant(packet, to_dns, account)) return nullptr;
   FlowEntry& flow = flows_.insert(packet.key, context_.loop.now());
   flow.mac = packet.mac;
   flow.account = account;
   flow.has_account = true;
   flow.to_dns = to_dns;
+  return &flow;
+}
+
+// Whether policy and quota let a packet open a flow; if not, the guest has been told.
+bool NatTranslator::grant(const NatPacket& packet, bool to_dns, std::uint64_t& account) {
+  if (const auto reason = to_dns ? std::nullopt : refusal(packet)) {
+    refuse(packet, *reason);
+    return false;
+  }
+  const auto owner = context_.directory.mac_of(address_of(packet.key.guest));
+  if (owner && *owner != packet.mac) {
+    counters_.count(NatEvent::spoofed_source);
+    return false;
+  }
+  switch (quota_.take(packet.mac, context_.loop.now(), account)) {
+    case Quota::Answer::granted: break;
+    case Quota::Answer::too_many: refuse(packet, NatEvent::quota_flows); return false;
+    case Quota::Answer::too_fast:
+      // Silently: TCP tries again in a second, which is the point.
+      counters_.count(NatEvent::quota_rate);
+      return false;
+  }
   counters_.count(NatEvent::flows_opened);
   learn(packet.key.guest, packet.mac);
-  return &flow;
+  return true;
 }
 
 void NatTranslator::refuse(const NatPacket& packet, NatEvent reason) {
@@ -183,25 +154,6 @@ void NatTranslator::refuse(const NatPacket& packet, NatEvent reason) {
     const IpAddress router = packet.v6 ? IpAddress(*config_.router6) : IpAddress(*config_.router);
     output_.send_datagram(prohibited(packet, router_mac_, router));
   }
-}
-
-void NatTranslator::deliver_udp(NatPacket& packet) {
-  FlowEntry* flow = flows_.find(packet.key);
-  if (flow == nullptr) flow = admit(packet);
-  if (flow == nullptr) return;
-  // The engine's limit for IPv6; longer datagrams of guests come in fragments anyway.
-  if (packet.v6 && packet.frame.size() - kIpOffset > SlirpEngine::kMtu) {
-    counters_.count(NatEvent::bad_length);
-    return;
-  }
-  flow->mac = packet.mac;
-  note_from_guest(*flow, packet, context_.loop.now());
-  opened_fd_ = -1;
-  engine_->input(packet);
-  flow = flows_.find(packet.key);
-  if (flow == nullptr || flow->fd >= 0) return;
-  const int fd = opened_fd_ >= 0 ? opened_fd_ : flows_.socket_of_guest_port(packet.key);
-  if (fd >= 0) attach(*flow, fd);
 }
 
 void NatTranslator::deliver_syn(NatPacket& packet, FlowEntry* flow) {
@@ -393,6 +345,7 @@ void NatTranslator::learn(const AddressKey& guest, MacAddress mac) {
   const FlowKey key = guest_only(guest);
   if (macs_.size() >= kGuestsMax && !macs_.contains(key)) macs_.clear();
   macs_[key] = mac;
+  udp_->learned(guest);
 }
 
 std::optional<MacAddress> NatTranslator::mac_of_guest(const IpAddress& guest) {

@@ -99,12 +99,11 @@ void NatTranslator::engine_sends(std::span<std::uint8_t> frame) {
 // The flow to which a packet of the engine belongs, the packet's addresses put back to what the
 // guest knows.
 FlowEntry* NatTranslator::flow_to_guest(NatPacket& packet) {
-  const bool udp = packet.key.protocol == kIpProtocolUdp;
-  if (!packet.is_tcp() && !udp) return nullptr;
+  if (!packet.is_tcp()) return nullptr;
   const std::uint16_t dns_port = packet.v6 ? dns_port6_ : dns_port4_;
   const bool has_dns =
       packet.v6 ? config_.dns_address6 && config_.router6 : config_.dns_address && config_.router;
-  if (packet.is_tcp() && dns_port != 0 && packet.key.target_port == dns_port && has_dns) {
+  if (dns_port != 0 && packet.key.target_port == dns_port && has_dns) {
     const IpAddress router = packet.v6 ? IpAddress(*config_.router6) : IpAddress(*config_.router);
     const IpAddress dns =
         packet.v6 ? IpAddress(*config_.dns_address6) : IpAddress(*config_.dns_address);
@@ -124,28 +123,14 @@ FlowEntry* NatTranslator::flow_to_guest(NatPacket& packet) {
 
 FlowEntry* NatTranslator::open_by_forward(const NatPacket& packet) {
   if (flows_.full()) return nullptr;
-  if (packet.is_tcp()) {
-    if ((packet.flags & (kTcpSyn | kTcpAck)) != kTcpSyn) return nullptr;
-    const int accepted = accepted_from(packet.key.target_port);
-    if (accepted < 0) return nullptr;
-    FlowEntry& flow = flows_.insert(packet.key, context_.loop.now());
-    flow.incoming = true;
-    flow.forward = forwards_.name_of_socket(accepted);
-    attach(flow, accepted);
-    counters_.count(NatEvent::flows_by_forward);
-    return &flow;
-  }
-  const int fd = flows_.socket_of_guest_port(packet.key);
+  if ((packet.flags & (kTcpSyn | kTcpAck)) != kTcpSyn) return nullptr;
+  const int accepted = accepted_from(packet.key.target_port);
+  if (accepted < 0) return nullptr;
   FlowEntry& flow = flows_.insert(packet.key, context_.loop.now());
   flow.incoming = true;
-  if (fd >= 0) {
-    // Somebody else answers a guest's datagram, which an endpoint-independent mapping allows.
-    attach(flow, fd);
-  } else {
-    flow.forward = forwards_.name_of_guest_port(address_of(packet.key.guest), packet.key.guest_port,
-                                                Transport::udp);
-    counters_.count(NatEvent::flows_by_forward);
-  }
+  flow.forward = forwards_.name_of_socket(accepted);
+  attach(flow, accepted);
+  counters_.count(NatEvent::flows_by_forward);
   return &flow;
 }
 

@@ -87,24 +87,55 @@ TcpReply reset_of(const NatPacket& packet) {
   return reply;
 }
 
-std::vector<std::uint8_t> prohibited(const NatPacket& packet, MacAddress router_mac,
-                                     const IpAddress& router) {
+std::vector<std::uint8_t> icmp_error(const NatPacket& packet, MacAddress router_mac,
+                                     const IpAddress& from, const IcmpError& error) {
   constexpr std::size_t kIcmpHeaderSize = 8;
   // As much of the packet as tells whose it was; RFC 4443 would take more.
   const auto quote =
       packet.frame.subspan(kIpOffset, std::min<std::size_t>(packet.frame.size() - kIpOffset, 128));
   const std::uint8_t protocol = packet.v6 ? kIpProtocolIcmp6 : kIpProtocolIcmp;
-  auto frame = ip_frame(packet.v6, packet.mac, router_mac, address_key(router), packet.key.guest,
+  auto frame = ip_frame(packet.v6, packet.mac, router_mac, address_key(from), packet.key.guest,
                         protocol, kIcmpHeaderSize + quote.size());
   const std::size_t at = frame.size() - kIcmpHeaderSize - quote.size();
-  frame[at] = packet.v6 ? 1 : 3;
-  frame[at + 1] = packet.v6 ? 1 : 13;
+  frame[at] = error.type;
+  frame[at + 1] = error.code;
+  store_u32(frame, at + 4, error.info);
   put(frame, at + kIcmpHeaderSize, quote);
   InternetChecksum sum;
   if (packet.v6) sum = pseudo_header(frame, true, protocol, kIcmpHeaderSize + quote.size());
   sum.add(std::span(frame).subspan(at));
   store_u16(frame, at + 2, sum.finish());
   return frame;
+}
+
+std::vector<std::uint8_t> icmp_about_datagram(const DatagramOfGuest& datagram,
+                                              MacAddress router_mac, const IpAddress& from,
+                                              const IcmpError& error,
+                                              std::span<const std::uint8_t> payload) {
+  const FlowKey& key = datagram.key;
+  auto frame = ip_frame(datagram.v6, router_mac, datagram.mac, key.guest, key.target,
+                        kIpProtocolUdp, kUdpHeaderSize + payload.size());
+  NatPacket packet;
+  packet.frame = frame;
+  packet.mac = datagram.mac;
+  packet.key = key;
+  packet.v6 = datagram.v6;
+  packet.payload_offset = frame.size() - payload.size();
+  packet.transport_offset = packet.payload_offset - kUdpHeaderSize;
+  store_u16(frame, packet.transport_offset, key.guest_port);
+  store_u16(frame, packet.transport_offset + 2, key.target_port);
+  put(frame, packet.payload_offset, payload);
+  InternetChecksum sum;
+  sum.add(payload);
+  packet.payload_sum = sum.sum();
+  finish_headers(packet);
+  return icmp_error(packet, router_mac, from, error);
+}
+
+std::vector<std::uint8_t> prohibited(const NatPacket& packet, MacAddress router_mac,
+                                     const IpAddress& router) {
+  const IcmpError error = packet.v6 ? IcmpError{1, 1} : IcmpError{3, 13};
+  return icmp_error(packet, router_mac, router, error);
 }
 
 }  // namespace lanyard

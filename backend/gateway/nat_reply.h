@@ -26,6 +26,24 @@ std::vector<std::uint8_t> tcp_from_guest(const FlowKey& key, bool v6, MacAddress
 // What RFC 9293 3.5.2 says to a segment that belongs to no connection.
 TcpReply reset_of(const NatPacket& packet);
 
+struct IcmpError {
+  std::uint8_t type = 0;
+  std::uint8_t code = 0;
+  std::uint32_t info = 0;  // the word behind the checksum: an MTU, where there is one
+};
+// An error that `from` has about a packet of a guest.
+std::vector<std::uint8_t> icmp_error(const NatPacket& packet, MacAddress router_mac,
+                                     const IpAddress& from, const IcmpError& error);
+// The same when of a guest's UDP datagram only the beginning of the payload is there any more.
+struct DatagramOfGuest {
+  const FlowKey& key;
+  bool v6 = false;
+  MacAddress mac;
+};
+std::vector<std::uint8_t> icmp_about_datagram(const DatagramOfGuest& datagram,
+                                              MacAddress router_mac, const IpAddress& from,
+                                              const IcmpError& error,
+                                              std::span<const std::uint8_t> payload);
 // "Communication administratively prohibited" (RFC 1812 5.2.7.1, RFC 4443 3.1) from the router
 // about a packet of a guest.
 std::vector<std::uint8_t> prohibited(const NatPacket& packet, MacAddress router_mac,

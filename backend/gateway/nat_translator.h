@@ -7,7 +7,8 @@
 //   engine -> flow table -> output (join, owe, fragment, wait for room) -> link
 //
 // Connections that guests open while the direct engine is chosen (tcp_engine.h) leave that way
-// behind the sanitiser: sanitiser -> admission -> direct engine -> output.
+// behind the sanitiser: sanitiser -> admission -> direct engine -> output. So does all UDP, by the
+// relay (udp_relay.h).
 //
 // The engine is libslirp, so it is fed only what it can bear: segments in order (its reassembly
 // has a bug that Debian 12 keeps), IPv6 not longer than its MTU, no packet for anything it serves
@@ -33,6 +34,7 @@
 #include "backend/gateway/quota.h"
 #include "backend/gateway/slirp_engine.h"
 #include "backend/gateway/tcp_engine.h"
+#include "backend/gateway/udp_relay.h"
 
 namespace lanyard {
 
@@ -40,6 +42,7 @@ class NatTranslator final : public Nat,
                             private Coalescer::Sink,
                             private SlirpEngine::Observer,
                             private TcpEngine::Observer,
+                            private UdpRelay::Gate,
                             private ForwardEngine {
  public:
   static Result<std::unique_ptr<Nat>> create(const NetworkConfig& config, Context context);
@@ -51,7 +54,7 @@ class NatTranslator final : public Nat,
   Result<void> remove_forward(std::string_view name) override;
   std::vector<ForwardStatus> forwards() const override;
   std::vector<Flow> flows() const override;
-  std::size_t flow_count() const override { return flows_.size(); }
+  std::size_t flow_count() const override { return flows_.size() + udp_->table().size(); }
   void resume() override;
   void set_dns_tcp_ports(std::uint16_t loopback4, std::uint16_t loopback6) override;
   void guests_changed() override;
@@ -67,14 +70,13 @@ class NatTranslator final : public Nat,
 
   // From guests (nat_input.cpp).
   void input_one(Input& input);
-  void cut_udp(Input& input);
   void deliver(NatPacket& packet) override;
-  void deliver_udp(NatPacket& packet);
   void deliver_syn(NatPacket& packet, FlowEntry* flow);
   void deliver_segment(NatPacket& packet, FlowEntry& flow);
   FlowEntry* admit(const NatPacket& packet);
+  bool grant(const NatPacket& packet, bool to_dns, std::uint64_t& account);
   std::optional<NatEvent> refusal(const NatPacket& packet) const;
-  void refuse(const NatPacket& packet, NatEvent reason);
+  void refuse(const NatPacket& packet, NatEvent reason) override;
   bool hold(const NatPacket& packet, const FlowEntry& flow);
   void deliver_held(const FlowKey& key);
   void drop_held(const FlowKey& key);
@@ -106,6 +108,13 @@ class NatTranslator final : public Nat,
   int accepted_from(std::uint16_t peer_port) const;
   void attach(FlowEntry& flow, int fd);
   void flow_gone(const FlowEntry& flow);
+
+  // For UdpRelay; with refuse(), mac_of_guest() and guest_wanted().
+  bool admit_datagram(const NatPacket& packet, std::uint64_t& account) override {
+    return grant(packet, false, account);
+  }
+  void flow_ended(std::uint64_t account) override { quota_.give_back(account); }
+  MacAddress router_mac() const override { return router_mac_; }
 
   // For Forwards.
   int listen(const ForwardConfig& forward, std::uint16_t port, const IpAddress& guest) override;
@@ -144,6 +153,7 @@ class NatTranslator final : public Nat,
   EventLoop::Timer sweep_;
   std::size_t flows_swept_ = 0;  // how many there were after the last sweep
   TcpEngine direct_;
+  std::unique_ptr<UdpRelay> udp_;
   std::unique_ptr<SlirpEngine> engine_;  // last: it calls back while it ends
 };
 

@@ -196,7 +196,11 @@ class TcpGuest final : public GuestLink {
   void send_frame(std::span<const std::uint8_t> frame, const Offload& offload) override {
     ++frames_in;
     if (checks) check(frame, offload);
-    inbox_.emplace_back(frame.begin(), frame.end());
+    if (offload.segmentation == Offload::Segmentation::udp) {
+      cut(frame, offload);
+    } else {
+      inbox_.emplace_back(frame.begin(), frame.end());
+    }
   }
   bool has_room() const override { return room; }
 
@@ -224,7 +228,16 @@ class TcpGuest final : public GuestLink {
     }
     const std::uint8_t protocol = v6 ? frame[20] : frame[23];
     if (protocol != kIpProtocolTcp) {
-      EXPECT_LE(frame.size(), kIpOffset + mtu);
+      const bool many = offload.segmentation == Offload::Segmentation::udp;
+      EXPECT_LE(many ? offload.header_size + offload.segment_size : frame.size(), kIpOffset + mtu);
+      if (offload.needs_checksum) {
+        const auto udp = frame.subspan(kIpOffset + ip);
+        EXPECT_EQ(protocol, kIpProtocolUdp);
+        EXPECT_EQ(offload.checksum_start, kIpOffset + ip);
+        EXPECT_EQ(offload.checksum_offset, 6);
+        EXPECT_EQ(load_u16(udp, 4), udp.size());
+        EXPECT_EQ(load_u16(udp, 6), pseudo_header(frame, v6, kIpProtocolUdp, udp.size()).sum());
+      }
       return;
     }
     const auto tcp = frame.subspan(kIpOffset + ip);
@@ -243,6 +256,27 @@ class TcpGuest final : public GuestLink {
     } else {
       sum.add(tcp);
       EXPECT_EQ(sum.finish(), 0);
+    }
+  }
+
+  // A frame of many datagrams becomes those, as in a guest's kernel.
+  void cut(std::span<const std::uint8_t> frame, const Offload& offload) {
+    const auto header = frame.first(offload.header_size);
+    for (std::size_t at = header.size(); at < frame.size(); at += offload.segment_size) {
+      const auto payload =
+          frame.subspan(at, std::min<std::size_t>(offload.segment_size, frame.size() - at));
+      Octets& one = inbox_.emplace_back(header.begin(), header.end());
+      one.insert(one.end(), payload.begin(), payload.end());
+      NatPacket packet;
+      packet.frame = one;
+      packet.v6 = is_v6(one);
+      packet.key.protocol = kIpProtocolUdp;
+      packet.payload_offset = header.size();
+      packet.transport_offset = header.size() - kUdpHeaderSize;
+      InternetChecksum sum;
+      sum.add(payload);
+      packet.payload_sum = sum.sum();
+      finish_headers(packet);
     }
   }
 
