@@ -38,7 +38,9 @@ void set_send_buffer(int fd) {
 }
 
 // A state cannot say whether a client has had its answer: it is told before. So the socket says it,
-// which outlives us, with a property that has no other meaning there.
+// which outlives us, with a property that has no other meaning there. It is set just before: a
+// client that hears twice takes the second for the end, and the answer wakes it, so that we may
+// well be killed just after.
 constexpr int kAnswered = 1;
 
 void mark_answered(int control) {
@@ -319,11 +321,11 @@ Result<void> VdeListener::plug_in(Connection& connection, const VdeRequest& requ
 Result<void> VdeListener::answer(Connection& connection) {
   const auto& endpoint = static_cast<const VdeEndpoint&>(connection.plug->endpoint());
   const auto reply = make_vde_reply(endpoint.socket_path());
+  mark_answered(connection.control.get());
   if (::send(connection.control.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL) !=
       static_cast<ssize_t>(reply.size())) {
     return refused(errno, fmt::format("it left before the reply: {}", std::strerror(errno)));
   }
-  mark_answered(connection.control.get());
   return {};
 }
 
