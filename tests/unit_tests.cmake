@@ -41,6 +41,7 @@ add_executable(lanyard_tests
   backend/gateway/udp_flow_table_test.cpp
   backend/gateway/udp_frame_test.cpp
   backend/gateway/udp_relay_test.cpp
+  backend/endpoint_contract_test.cpp
   backend/gateway_test.cpp
   backend/plug_test.cpp
   backend/stream_endpoint_test.cpp
@@ -136,6 +137,7 @@ add_dependencies(lanyard_tests lanyard_plugins odd_plugins)
 # Only for those that load plugins: a path of this checkout in its flags keeps a file from being shared
 # with other checkouts by the compiler cache.
 set_property(SOURCE
+  backend/endpoint_contract_test.cpp
   plugins/abi_test.cpp
   plugins/acl_test.cpp
   plugins/iplog_test.cpp
