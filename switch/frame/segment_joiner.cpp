@@ -113,6 +113,19 @@ void SegmentJoiner::read_tcp(const Frame& frame, bool whole, Segment& segment) {
                      (tcp[kTcpFlagsAt] & ~kTcpPsh) == kTcpAck;
 }
 
+namespace {
+
+// DHCP clients read whole packets, from a socket that is shown what the interface was given, uncut:
+// what is to many, or is DHCP, stays a datagram a frame.
+bool is_read_uncut(const std::uint8_t* bytes, const std::uint8_t* udp) {
+  constexpr std::uint16_t kDhcpServer = 67;
+  constexpr std::uint16_t kDhcpClient = 68;
+  const std::uint16_t port = load_u16(udp);
+  return (bytes[0] & 1) != 0 || port == kDhcpServer || port == kDhcpClient;
+}
+
+}  // namespace
+
 // A datagram that says it has no checksum (RFC 768) would get one by being cut.
 void SegmentJoiner::read_udp(const Frame& frame, bool whole, Segment& segment) {
   const std::uint8_t* const udp = segment.bytes + segment.transport_at;
@@ -124,8 +137,9 @@ void SegmentJoiner::read_udp(const Frame& frame, bool whole, Segment& segment) {
   segment.owes_checksum = owed.segmentation == Offload::Segmentation::none && owed.needs_checksum &&
                           owed.checksum_start == segment.transport_at &&
                           owed.checksum_offset == kUdpChecksumAt;
-  segment.joinable = whole && (segment.owes_checksum ||
-                               (owed.owes_nothing() && load_u16(udp + kUdpChecksumAt) != 0));
+  segment.joinable =
+      whole && !is_read_uncut(segment.bytes, udp) &&
+      (segment.owes_checksum || (owed.owes_nothing() && load_u16(udp + kUdpChecksumAt) != 0));
 }
 
 bool SegmentJoiner::same_flow(const Segment& a, const Segment& b) {

@@ -10,8 +10,9 @@
 // owed: a TCP that owes it has offloads and sends large frames anyway), and when cutting the joined
 // frame gives back the very bytes: headers equal but for lengths, checksums, a counting IP
 // identification and the sequence number, no flags but ACK, PSH on the last alone, every segment
-// but the last of one length. The order within a flow stays; a joined frame stands where its first
-// segment stood. Nothing is held beyond a call. Lane thread only.
+// but the last of one length. And what programs read from the interface itself must not be joined
+// at all: datagrams to many, and DHCP. The order within a flow stays; a joined frame stands where
+// its first segment stood. Nothing is held beyond a call. Lane thread only.
 #pragma once
 
 #include <array>

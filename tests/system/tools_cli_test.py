@@ -231,6 +231,7 @@ def test_a_capture_file_is_played_into_a_switch(switch: Switch, tmp_path: Path) 
     file = tmp_path / "lab.pcap"
     with ClientProcess(LANYARD, "cable", f"record://{file}", switch.ctl_dir), switch.client() as alice:
         wait_plugged(switch, "lanyard:")
+        wait_until("the capture has begun", file.exists)
         alice.send(broadcast(ALICE, b"hello"))
         wait_until("it is written", lambda: file.exists() and file.stat().st_size == 24 + 16 + 60)
     with switch.client() as bob:

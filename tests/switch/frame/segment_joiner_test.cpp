@@ -17,7 +17,10 @@ using testing::Bytes;
 using testing::gathered;
 using testing::LargePacket;
 
-constexpr std::size_t kSourcePortAt = 34;  // of TCP over IPv4
+// Over IPv4.
+constexpr std::size_t kSourcePortAt = 34;
+constexpr std::size_t kTcpSumAt = 50;
+constexpr std::size_t kUdpSumAt = 40;
 
 LargePacket two_segments() {
   LargePacket packet;
@@ -90,15 +93,15 @@ class Joined {
   bool joined_ = false;
 };
 
-Bytes with_source_port(Bytes wire, std::uint16_t port) {
+Bytes with_source_port(Bytes wire, std::uint16_t port, std::size_t sum_at = kTcpSumAt) {
   const std::size_t before = testing::u16_of(wire, kSourcePortAt);
-  std::size_t sum = (~testing::u16_of(wire, 50) & 0xffff) + (~before & 0xffff) + port;
+  std::size_t sum = (~testing::u16_of(wire, sum_at) & 0xffff) + (~before & 0xffff) + port;
   sum = (sum & 0xffff) + (sum >> 16);
   sum = ~((sum & 0xffff) + (sum >> 16)) & 0xffff;
   wire[kSourcePortAt] = static_cast<std::uint8_t>(port >> 8);
   wire[kSourcePortAt + 1] = static_cast<std::uint8_t>(port);
-  wire[50] = static_cast<std::uint8_t>(sum >> 8);
-  wire[51] = static_cast<std::uint8_t>(sum);
+  wire[sum_at] = static_cast<std::uint8_t>(sum >> 8);
+  wire[sum_at + 1] = static_cast<std::uint8_t>(sum);
   return wire;
 }
 
@@ -299,6 +302,26 @@ TEST(SegmentJoiner, DoesNotJoinDatagramsThatCuttingWouldNotGiveBack) {
   std::vector<Bytes> unsummed = good;
   for (Bytes& wire : unsummed) wire[40] = wire[41] = 0;
   EXPECT_FALSE(Joined(unsummed).joined()) << "there is no checksum";
+}
+
+// A thousand machines behind a TAP get their addresses by such replies, and most DHCP clients read
+// from packet sockets, which show a joined frame uncut.
+TEST(SegmentJoiner, DatagramsToManyAndDhcpStayAsTheyAre) {
+  FramePool pool;
+  LargePacket packet = two_segments();
+  packet.udp = true;
+  std::vector<Bytes> to_many = wires_of(packet, pool);
+  for (Bytes& wire : to_many) wire[0] |= 1;
+  EXPECT_FALSE(Joined(to_many).joined());
+  for (const int port : {67, 68}) {
+    std::vector<Bytes> dhcp = wires_of(packet, pool);
+    for (Bytes& wire : dhcp)
+      wire = with_source_port(wire, static_cast<std::uint16_t>(port), kUdpSumAt);
+    EXPECT_FALSE(Joined(dhcp).joined()) << port;
+  }
+  std::vector<Bytes> other = wires_of(packet, pool);
+  for (Bytes& wire : other) wire = with_source_port(wire, 69, kUdpSumAt);
+  EXPECT_TRUE(Joined(other).joined());
 }
 
 // As a TAP gives them: the guest's kernel leaves the checksum to its interface.
