@@ -8,6 +8,7 @@ add_executable(lanyard_tests
   backend/gateway/address_responder_test.cpp
   backend/gateway/coalescer_test.cpp
   backend/gateway/confinement_test.cpp
+  backend/gateway/daemon_listeners_test.cpp
   backend/gateway/datagram_runs_test.cpp
   backend/gateway/dhcp_message_test.cpp
   backend/gateway/dhcp_model_test.cpp
@@ -21,6 +22,7 @@ add_executable(lanyard_tests
   backend/gateway/fragment_reassembler_test.cpp
   backend/gateway/frame_channel_test.cpp
   backend/gateway/frame_sanitiser_test.cpp
+  backend/gateway/given_listener_test.cpp
   backend/gateway/guest_output_test.cpp
   backend/gateway/guest_side_test.cpp
   backend/gateway/lease_file_test.cpp
@@ -86,6 +88,7 @@ add_executable(lanyard_tests
   switch/control/rpc_params_test.cpp
   switch/control/rpc_server_test.cpp
   switch/daemon/confinement_test.cpp
+  switch/daemon/gateway_listeners_test.cpp
   switch/daemon/handover_frames_test.cpp
   switch/daemon/handover_state_test.cpp
   switch/daemon/options_test.cpp

@@ -10,11 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <filesystem>
-
-#include "switch/network/paths.h"
 
 namespace lanyard {
 namespace {
@@ -35,11 +32,6 @@ AllowedCall a_socket(int family, int type) {
       {{0, static_cast<std::uint64_t>(family)}, {1, static_cast<std::uint64_t>(type), kTypeMask}}};
 }
 
-bool listens_at_path(const NetworkConfig& config) {
-  return std::any_of(config.forwards.begin(), config.forwards.end(),
-                     [](const ForwardConfig& forward) { return !forward.unix_path.empty(); });
-}
-
 // By what it is for. What the libraries need is found by tests, which run in the mode that kills.
 constexpr std::array kCalls{
     // The loop.
@@ -53,13 +45,13 @@ constexpr std::array kCalls{
     "poll", "ppoll", "recvfrom", "sendto", "setsockopt", "shutdown",
     // Leases, resolv.conf, the files of TFTP, and who holds a port that a forward wants.
     "access", "fstat", "fsync", "getdents64", "lseek", "mkdir", "newfstatat", "openat", "openat2",
-    "pread64", "readlink", "readlinkat", "rename", "umask", "unlink",
+    "pread64", "readlink", "readlinkat", "rename", "unlink",
     // Memory.
     "brk", "madvise", "mremap", "munmap",
     // The C library.
     "exit_group", "futex", "geteuid", "getpid", "getrandom", "gettid", "sysinfo"};
 
-std::vector<AllowedCall> calls(const NetworkConfig& config) {
+std::vector<AllowedCall> calls() {
   std::vector<AllowedCall> allowed;
   allowed.reserve(kCalls.size() + 16);
   for (const char* const name : kCalls) allowed.push_back({name});
@@ -67,9 +59,8 @@ std::vector<AllowedCall> calls(const NetworkConfig& config) {
   for (const int family : {AF_INET, AF_INET6}) {
     for (const int type : {SOCK_STREAM, SOCK_DGRAM}) allowed.push_back(a_socket(family, type));
   }
-  // Behind others of the host's Unix sockets are services that trust who may open them, and only a
-  // new kernel restricts these by path. So only who is to listen at one may have any.
-  if (listens_at_path(config)) allowed.push_back(a_socket(AF_UNIX, SOCK_STREAM));
+  // And no Unix socket: behind others of the host's are services that trust who may open them, and
+  // only a new kernel restricts these by path. The daemon makes those of forwards.
   // The host's own addresses, which guests may not reach.
   allowed.push_back({"socket", {{0, AF_NETLINK}, {2, NETLINK_ROUTE}}});
   for (const unsigned long request : {FIONREAD, FIONBIO}) {
@@ -91,8 +82,7 @@ std::string directory_of(const std::string& path) {
 
 std::vector<AllowedPath> paths(const NetworkConfig& config, const std::string& state_directory) {
   std::vector<AllowedPath> allowed{{"/proc"}, {"/dev/urandom"}};
-  if (!state_directory.empty()) allowed.push_back({state_directory, true, true, true});
-  allowed.push_back({runtime_directory(), false, false, true});
+  if (!state_directory.empty()) allowed.push_back({state_directory, true, true});
   // The directories, because whoever changes the file puts another one in its place.
   const std::string& names = config.dns.resolv_conf;
   allowed.push_back({directory_of(names)});
@@ -101,11 +91,6 @@ std::vector<AllowedPath> paths(const NetworkConfig& config, const std::string& s
   if (!real.empty()) allowed.push_back({directory_of(real)});
   for (const char* const directory : kResolverDirectories) allowed.push_back({directory});
   if (!config.dhcp.tftp_root.empty()) allowed.push_back({config.dhcp.tftp_root});
-  for (const ForwardConfig& forward : config.forwards) {
-    if (!forward.unix_path.empty()) {
-      allowed.push_back({directory_of(forward.unix_path), false, false, true});
-    }
-  }
   return allowed;
 }
 
@@ -113,7 +98,7 @@ std::vector<AllowedPath> paths(const NetworkConfig& config, const std::string& s
 
 SandboxPolicy gateway_sandbox(const NetworkConfig& config, const std::string& state_directory) {
   SandboxPolicy policy;
-  policy.calls = calls(config);
+  policy.calls = calls();
   policy.paths = paths(config, state_directory);
   policy.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NPROC, 0}};
   // libslirp binds the ports of forwards itself, and one from a low port may be added at any time.

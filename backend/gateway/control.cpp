@@ -47,8 +47,10 @@ const GatewayControl::Row GatewayControl::kRows[] = {
 };
 
 Result<std::unique_ptr<GatewayControl>> GatewayControl::open(EventLoop& loop, UniqueFd frames,
-                                                             UniqueFd control, Confine confine) {
-  std::unique_ptr<GatewayControl> made(new GatewayControl(loop, std::move(confine)));
+                                                             UniqueFd control, UniqueFd listeners,
+                                                             Confine confine) {
+  std::unique_ptr<GatewayControl> made(
+      new GatewayControl(loop, std::move(listeners), std::move(confine)));
   GatewayControl* const at = made.get();
   LineChannel::Callbacks lines;
   lines.line = [at](std::string_view line) { at->on_line(line); };
@@ -150,7 +152,7 @@ Result<Json> GatewayControl::configure(const Json& params) {
     }
     confine_ = nullptr;
   }
-  Gateway::Context context{loop_, *frames_, log_, directory.take(), {}};
+  Gateway::Context context{loop_, *frames_, log_, directory.take(), {}, &listeners_};
   context.event = [this](std::string_view kind, Json fields) {
     fields["kind"] = std::string(kind);
     notify("event", fields);

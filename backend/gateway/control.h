@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 
+#include "backend/gateway/daemon_listeners.h"
 #include "backend/gateway/frame_channel.h"
 #include "backend/gateway/gateway.h"
 #include "backend/gateway/list_pages.h"
@@ -37,9 +38,10 @@ class GatewayControl {
   using Confine = std::function<Result<void>(const NetworkConfig& network,
                                              const std::string& state_directory, Log& log)>;
 
-  // Takes both sockets.
+  // Takes the sockets.
   static Result<std::unique_ptr<GatewayControl>> open(EventLoop& loop, UniqueFd frames,
-                                                      UniqueFd control, Confine confine = {});
+                                                      UniqueFd control, UniqueFd listeners,
+                                                      Confine confine = {});
   ~GatewayControl();
   GatewayControl(const GatewayControl&) = delete;
   GatewayControl& operator=(const GatewayControl&) = delete;
@@ -68,8 +70,8 @@ class GatewayControl {
   };
   static const Row kRows[];
 
-  GatewayControl(EventLoop& loop, Confine confine)
-      : loop_(loop), confine_(std::move(confine)), log_(*this) {}
+  GatewayControl(EventLoop& loop, UniqueFd listeners, Confine confine)
+      : loop_(loop), confine_(std::move(confine)), log_(*this), listeners_(std::move(listeners)) {}
 
   void on_line(std::string_view line);
   void answer(const RpcRequest& request);
@@ -89,6 +91,7 @@ class GatewayControl {
   ControlLog log_;
   std::unique_ptr<LineChannel> channel_;
   std::unique_ptr<FrameChannel> frames_;
+  DaemonListeners listeners_;
   std::unique_ptr<Gateway> gateway_;
   ListPages pages_;
 };

@@ -12,7 +12,6 @@
 #include "backend/gateway/port_holder.h"
 #include "switch/base/text.h"
 #include "switch/base/unix_socket.h"
-#include "switch/network/paths.h"
 
 namespace lanyard {
 namespace {
@@ -140,12 +139,6 @@ Result<void> Forwards::open(Entry& entry) {
     entry.problem = guest.error().text;
     return guest.error();
   }
-  if (!config.unix_path.empty()) {
-    if (socket_answers(config.unix_path, SOCK_STREAM)) {
-      return cannot_listen(config, 0, EADDRINUSE);
-    }
-    unlink_socket(config.unix_path);
-  }
   for (std::uint16_t port = 0; port < config.ports; ++port) {
     const int code = engine_.listen(config, port, guest.value());
     if (code == 0) continue;
@@ -164,7 +157,6 @@ void Forwards::close(Entry& entry) {
   for (std::uint16_t port = 0; port < entry.config.ports; ++port) {
     engine_.unlisten(entry.config, port);
   }
-  if (!entry.config.unix_path.empty()) unlink_socket(entry.config.unix_path);
   entry.guest.reset();
 }
 
@@ -187,13 +179,6 @@ Error Forwards::cannot_listen(const ForwardConfig& config, std::uint16_t port, i
                               "or allow it to all with: sysctl "
                               "net.ipv4.ip_unprivileged_port_start={}",
                               config.name, where, number)};
-  }
-  if (!config.unix_path.empty() && (code == EPERM || code == EACCES)) {
-    return {code, fmt::format("forward {}: cannot listen at {}: {}; a running gateway's sandbox "
-                              "lets it listen at Unix sockets only when one was in the "
-                              "configuration that it started with, and only in {} and the "
-                              "directories named there",
-                              config.name, where, std::strerror(code), runtime_directory())};
   }
   if (code == EADDRNOTAVAIL) {
     return {code, fmt::format("forward {}: the host has no address {}; 0.0.0.0 and :: mean all",

@@ -72,9 +72,9 @@ Result<void> Gateway::start() {
     Result<Policy> policy = Policy::create(config_);
     if (!policy) return policy.error();
     policy_ = policy.take();
-    Result<std::unique_ptr<Nat>> nat = Nat::create(
-        config_,
-        {context_.loop, link_, directory_, context_.log, Nat::Patience{}, wanted_tcp_engine()});
+    Result<std::unique_ptr<Nat>> nat =
+        Nat::create(config_, {context_.loop, link_, directory_, context_.log, Nat::Patience{},
+                              wanted_tcp_engine(), context_.path_listeners});
     if (!nat) return nat.error();
     nat_ = nat.take();
     if (dns_) nat_->set_dns_tcp_ports(dns_->tcp_port(), dns_->tcp_port6());

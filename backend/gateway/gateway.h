@@ -55,6 +55,7 @@ class Gateway {
     std::string state_directory;  // where the lease file is; empty: nowhere
     // A notification of this kind (rpc_event_kinds()).
     std::function<void(std::string_view kind, Json fields)> event;
+    PathListeners* path_listeners = nullptr;
   };
 
   static Result<std::unique_ptr<Gateway>> create(const NetworkConfig& config, Context context);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// lanyard-gateway: started by lanyardd with the frame socket as descriptor 3 and the control socket
-// as descriptor 4. Ends when either is closed, or by SIGTERM.
+// lanyard-gateway: started by lanyardd with the frame socket as descriptor 3, the control socket as
+// descriptor 4 and, as descriptor 5, where listening Unix sockets come from. Ends when one of the
+// first two is closed, or by SIGTERM.
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -92,6 +93,7 @@ int run(std::uint32_t busy_poll_us) {
   if (!watch) return complain(watch.error());
   Result<std::unique_ptr<GatewayControl>> control = GatewayControl::open(
       loop, UniqueFd(kFrameDescriptor), UniqueFd(kControlDescriptor),
+      UniqueFd(kListenersDescriptor),
       [mode = mode.value()](const NetworkConfig& network, const std::string& state_directory,
                             Log& log) { return confine(mode, network, state_directory, log); });
   if (!control) return complain(control.error());

@@ -6,13 +6,13 @@
 #include <netinet/in.h>
 #include <slirp/libslirp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "backend/gateway/given_listener.h"
 #include "backend/gateway/nat_translator.h"
 #include "backend/gateway/process.h"
 #include "switch/base/text.h"
@@ -274,11 +274,16 @@ int NatTranslator::listen(const ForwardConfig& forward, std::uint16_t port,
   const std::size_t host_size = host_name(forward, port, host);
   const std::size_t guest_size =
       socket_name(guest, static_cast<std::uint16_t>(forward.guest_port + port), to);
-  // libslirp binds, so the mode of a socket's name is a matter of the umask.
-  const mode_t mask = forward.unix_path.empty() ? 0 : ::umask(0177);
-  const int code =
-      engine_->add_forward(&host.any, host_size, &to.any, guest_size, forward_flags(forward));
-  if (!forward.unix_path.empty()) ::umask(mask);
+  const auto add = [&] {
+    return engine_->add_forward(&host.any, host_size, &to.any, guest_size, forward_flags(forward));
+  };
+  if (forward.unix_path.empty()) return add();
+  if (context_.path_listeners == nullptr) return ENOTSUP;
+  Result<UniqueFd> listener = context_.path_listeners->listen(forward.unix_path);
+  if (!listener) return listener.error().code;
+  const GivenListener given(listener.take());
+  const int code = add();
+  if (code != 0) context_.path_listeners->unlisten(forward.unix_path);
   return code;
 }
 
@@ -291,6 +296,9 @@ void NatTranslator::unlisten(const ForwardConfig& forward, std::uint16_t port) {
   AnySocketName host{};
   const std::size_t size = host_name(forward, port, host);
   engine_->remove_forward(&host.any, size, forward_flags(forward));
+  if (!forward.unix_path.empty() && context_.path_listeners != nullptr) {
+    context_.path_listeners->unlisten(forward.unix_path);
+  }
 }
 
 }  // namespace lanyard

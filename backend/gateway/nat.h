@@ -16,6 +16,7 @@
 
 #include "backend/gateway/guest_directory.h"
 #include "backend/gateway/guest_link.h"
+#include "backend/gateway/path_listeners.h"
 #include "switch/base/log.h"
 #include "switch/base/result.h"
 #include "switch/network/network_config.h"
@@ -60,6 +61,7 @@ class Nat {
     Log& log;
     Patience patience{};
     TcpEngineKind tcp_engine = TcpEngineKind::libslirp;
+    PathListeners* path_listeners = nullptr;  // without, no forward begins at a Unix socket
   };
 
   // The frames of one turn, each whole and checked as far as its Ethernet header, addressed to the

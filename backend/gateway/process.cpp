@@ -79,8 +79,11 @@ Result<void> prepare_process() {
   if (Result<void> control = check_socket(kControlDescriptor, SOCK_STREAM); !control) {
     return control;
   }
+  if (Result<void> listeners = check_socket(kListenersDescriptor, SOCK_SEQPACKET); !listeners) {
+    return listeners;
+  }
   fill_standard_descriptors();
-  if (::syscall(SYS_close_range, kControlDescriptor + 1, ~0U, 0) != 0) {
+  if (::syscall(SYS_close_range, kListenersDescriptor + 1, ~0U, 0) != 0) {
     return Error{errno,
                  fmt::format("cannot close inherited descriptors: {}", std::strerror(errno))};
   }

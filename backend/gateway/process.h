@@ -10,9 +10,10 @@ namespace lanyard {
 
 constexpr int kFrameDescriptor = 3;
 constexpr int kControlDescriptor = 4;
+constexpr int kListenersDescriptor = 5;
 
 // No new privileges, no core file and no debugger of the same user, no capability but that of
-// binding low ports (if it was there), no descriptor beyond those two, as many of its own as the
+// binding low ports (if it was there), no descriptor beyond those three, as many of its own as the
 // system allows. Broken pipes are errors, and an interrupt from the terminal is the daemon's
 // business.
 Result<void> prepare_process();

@@ -26,6 +26,7 @@ namespace {
 
 constexpr int kFramesFd = 3;
 constexpr int kControlFd = 4;
+constexpr int kListenersFd = 5;
 constexpr int kFirstOwnFd = 10;
 // Some hundred large frames.
 constexpr int kFrameBufferBytes = 4 << 20;
@@ -108,11 +109,12 @@ void GatewayProcess::start(Started started) {
   if (Result<void> spawned = spawn(); !spawned) give_up(spawned.error().text);
 }
 
-Result<pid_t> GatewayProcess::execute(int frames, int control) const {
+Result<pid_t> GatewayProcess::execute(int frames, int control, int listeners) const {
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, frames, kFramesFd);
   ::posix_spawn_file_actions_adddup2(&actions, control, kControlFd);
+  ::posix_spawn_file_actions_adddup2(&actions, listeners, kListenersFd);
   ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   if (silent_) {
     ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
@@ -150,9 +152,12 @@ Result<void> GatewayProcess::spawn() {
   if (!frames) return frames.error();
   Result<Pair> control = socket_pair(SOCK_STREAM);
   if (!control) return control.error();
+  Result<Pair> listeners = socket_pair(SOCK_SEQPACKET);
+  if (!listeners) return listeners.error();
   raise_buffers(frames.value().ours.get());
   raise_buffers(frames.value().theirs.get());
-  const Result<pid_t> pid = execute(frames.value().theirs.get(), control.value().theirs.get());
+  const Result<pid_t> pid = execute(frames.value().theirs.get(), control.value().theirs.get(),
+                                    listeners.value().theirs.get());
   if (!pid) return pid.error();
   pid_ = pid.value();
   born_ = loop_.now();
@@ -162,7 +167,10 @@ Result<void> GatewayProcess::spawn() {
       loop_.watch(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { on_exit(); });
   if (!watch) return watch.error();
   exit_watch_ = watch.take();
-  if (Result<void> talking = talk(std::move(control.value().ours)); !talking) return talking;
+  if (Result<void> talking =
+          talk(std::move(control.value().ours), std::move(listeners.value().ours));
+      !talking)
+    return talking;
   // In the next round: the plug of its predecessor leaves at the end of this one.
   plug_timer_ = loop_.after(
       Duration{0}, [this, fd = std::make_shared<UniqueFd>(std::move(frames.value().ours))] {
@@ -175,7 +183,7 @@ Result<void> GatewayProcess::spawn() {
   return {};
 }
 
-Result<void> GatewayProcess::talk(UniqueFd control) {
+Result<void> GatewayProcess::talk(UniqueFd control, UniqueFd listeners) {
   LineChannel::Callbacks callbacks;
   callbacks.line = [this](std::string_view line) { on_line(line); };
   // A gateway without its control connection is no use; its end starts another.
@@ -186,6 +194,10 @@ Result<void> GatewayProcess::talk(UniqueFd control) {
       loop_, std::move(control), LineChannel::Limits{kLineMax, kOutputMax}, std::move(callbacks));
   if (!channel) return channel.error();
   control_ = channel.take();
+  Result<std::unique_ptr<GatewayListeners>> opened =
+      GatewayListeners::open(loop_, log_, network_, std::move(listeners));
+  if (!opened) return opened.error();
+  listeners_ = opened.take();
   return {};
 }
 
@@ -197,7 +209,10 @@ std::optional<HandoverPart> GatewayProcess::handover() const {
   part.kind = "gateway";
   part.set("pid", static_cast<std::uint64_t>(pid_));
   part.set("restarts", restarts_);
-  part.descriptors = {{control_->fd(), born_, false, false}, {pidfd_.get(), born_, false, false}};
+  part.set("listening", listeners_->names());
+  for (const int fd : {control_->fd(), pidfd_.get(), listeners_->fd()}) {
+    part.descriptors.push_back({fd, born_, false, false});
+  }
   return part;
 }
 
@@ -215,13 +230,13 @@ void GatewayProcess::resume(const HandoverPart* part) {
   }
 }
 
-// Its parts: control connection, process, frames.
+// Its parts: control connection, process, the sockets it listens at, frames.
 Result<void> GatewayProcess::go_on_with(const HandoverPart& part) {
   constexpr std::uint64_t kPidMax = 1 << 22;
   constexpr std::uint64_t kRestartsMax = 0xffffffff;
   std::vector<UniqueFd> descriptors;
   for (const HeldDescriptor& held : part.descriptors) descriptors.emplace_back(held.number);
-  if (descriptors.size() != 3) return Error{EBADMSG, "the gateway's descriptors are not there"};
+  if (descriptors.size() != 4) return Error{EBADMSG, "the gateway's descriptors are not there"};
   pid_ = static_cast<pid_t>(part.number("pid", kPidMax).value_or(0));
   restarts_ = static_cast<std::uint32_t>(part.number("restarts", kRestartsMax).value_or(0));
   born_ = part.descriptors[0].since;
@@ -230,8 +245,11 @@ Result<void> GatewayProcess::go_on_with(const HandoverPart& part) {
       loop_.watch(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { on_exit(); });
   if (!watch) return watch.error();
   exit_watch_ = watch.take();
-  if (Result<void> talking = talk(std::move(descriptors[0])); !talking) return talking;
-  return callbacks_.plug(std::move(descriptors[2]));
+  if (Result<void> talking = talk(std::move(descriptors[0]), std::move(descriptors[2])); !talking) {
+    return talking;
+  }
+  listeners_->resume(part.text("listening"), callbacks_.configuration());
+  return callbacks_.plug(std::move(descriptors[3]));
 }
 
 void GatewayProcess::send_configuration() {
@@ -270,12 +288,14 @@ void GatewayProcess::request(std::string_view method, const Json& params, Durati
     if (found == pending_.end()) return;
     const GatewayReply late = std::move(found->second.reply);
     pending_.erase(found);
+    if (listeners_ != nullptr) listeners_->answered(id, false);
     const RpcError error{
         RpcCode::unreachable,
         fmt::format("the gateway of {} (pid {}) has not answered for {} s", network_, pid_,
                     std::chrono::duration_cast<std::chrono::seconds>(deadline).count())};
     late(&error, nullptr);
   });
+  listeners_->asked(id, method, params);
   control_->send(rpc_request_line(id, method, params));
 }
 
@@ -313,7 +333,9 @@ void GatewayProcess::on_response(const RpcResponse& response) {
   const auto found = pending_.find(response.id.get<std::uint64_t>());
   if (found == pending_.end()) return;
   const GatewayReply reply = std::move(found->second.reply);
+  const std::uint64_t id = found->first;
   pending_.erase(found);
+  if (listeners_ != nullptr) listeners_->answered(id, !response.error);
   reply(response.error ? &*response.error : nullptr, response.result);
 }
 
@@ -380,6 +402,7 @@ void GatewayProcess::end_process(int signal) {
   plug_timer_.reset();
   restart_timer_.reset();
   exit_watch_.reset();
+  listeners_.reset();
   if (control_ != nullptr) {
     // Its callback may be the one that brought us here.
     buried_ = std::move(control_);

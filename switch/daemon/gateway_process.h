@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The supervisor of one network's gateway: starts `lanyard-gateway` with a socket pair for frames
-// and one for control, tells it its configuration, asks it things, and starts it again when it
-// ends.
+// The supervisor of one network's gateway: starts `lanyard-gateway` with a socket pair for frames,
+// one for control and one for the sockets it listens at (gateway_listeners.h), tells it its
+// configuration, asks it things, and starts it again when it ends.
 //
 // What makes it hard: the gateway talks to the outside and will crash one day. The switch must not
 // notice: its guests keep their cables, only the gateway's port is empty for an instant. A gateway
@@ -29,6 +29,7 @@
 #include "switch/base/fd.h"
 #include "switch/base/log.h"
 #include "switch/control/rpc_host.h"
+#include "switch/daemon/gateway_listeners.h"
 #include "switch/daemon/process_reaper.h"
 #include "switch/runtime/busy_poll.h"
 #include "switch/runtime/handover.h"
@@ -99,8 +100,8 @@ class GatewayProcess {
 
   Result<void> spawn();
   Result<void> go_on_with(const HandoverPart& part);
-  Result<pid_t> execute(int frames, int control) const;
-  Result<void> talk(UniqueFd control);
+  Result<pid_t> execute(int frames, int control, int listeners) const;
+  Result<void> talk(UniqueFd control, UniqueFd listeners);
   void on_line(std::string_view line);
   void on_response(const RpcResponse& response);
   void on_notification(const RpcRequest& request);
@@ -128,6 +129,7 @@ class GatewayProcess {
   UniqueFd pidfd_;
   EventLoop::Watch exit_watch_;
   std::unique_ptr<LineChannel> control_;
+  std::unique_ptr<GatewayListeners> listeners_;
   EventLoop::Timer plug_timer_;
   EventLoop::Timer restart_timer_;
   EventLoop::Timer bury_timer_;

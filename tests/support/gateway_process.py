@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A lanyard-gateway without a daemon: the test holds the other ends of both its sockets."""
+"""A lanyard-gateway without a daemon: the test holds the other ends of its sockets."""
 
 from __future__ import annotations
 
@@ -45,22 +45,27 @@ class GatewayProcess:
         self.log: list[dict[str, Any]] = []
         self.frames, frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listeners, listeners = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.frames.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._buffer = b""
         self._ids = 0
         # Out of the way of the numbers that the gateway wants, whichever they are.
-        high = [os.dup2(one.fileno(), 90 + i) for i, one in enumerate((frames, control))]
-        frames.close()
-        control.close()
+        ends = (frames, control, listeners)
+        high = [os.dup2(one.fileno(), 90 + i) for i, one in enumerate(ends)]
+        for end in ends:
+            end.close()
 
         def place() -> None:
-            os.dup2(high[0], 3)
-            os.dup2(high[1], 4)
+            for i, fd in enumerate(high):
+                os.dup2(fd, 3 + i)
 
         program = Path(os.environ["LANYARD_BIN"]) / "lanyard-gateway"
         inside = ["ip", "netns", "exec", netns.name] if netns else []
         self.process = subprocess.Popen(
-            [*inside, str(program), "test"], preexec_fn=place, pass_fds=(3, 4), stderr=subprocess.PIPE
+            [*inside, str(program), "test"],
+            preexec_fn=place,
+            pass_fds=(3, 4, 5),
+            stderr=subprocess.PIPE,
         )
         for fd in high:
             os.close(fd)
@@ -71,6 +76,7 @@ class GatewayProcess:
     def __exit__(self, *_: object) -> None:
         self.frames.close()
         self.control.close()
+        self.listeners.close()
         try:
             self.process.wait(DEADLINE)
         finally:

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "switch/base/unix_socket.h"
 #include "switch/runtime/event_loop.h"
 #include "tests/support/fake_log.h"
 #include "tests/support/loopback_peer.h"
@@ -52,13 +53,22 @@ inline Time thread_cpu_now() {
   return std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec);
 }
 
+// As the daemon makes them.
+class LocalListeners final : public PathListeners {
+ public:
+  Result<UniqueFd> listen(const std::string& path) override {
+    return listen_unix(path, SocketAccess{}, 128);
+  }
+  void unlisten(const std::string& path) override { unlink_socket(path); }
+};
+
 struct NatWorld {
   explicit NatWorld(const NetworkConfig& wanted = nat_config(), Nat::Patience patience = {},
                     TcpEngineKind engine = TcpEngineKind::libslirp)
       : config(wanted) {
     loop = EventLoop::create().take();
     guest.mtu = config.mtu;
-    auto made = Nat::create(config, {*loop, guest, directory, log, patience, engine});
+    auto made = Nat::create(config, {*loop, guest, directory, log, patience, engine, &listeners});
     if (!made) ADD_FAILURE() << made.error().text;
     if (made) nat = made.take();
   }
@@ -97,6 +107,7 @@ struct NatWorld {
   NetworkConfig config;
   FakeLog log;
   FakeDirectory directory;
+  LocalListeners listeners;
   TcpGuest guest;
   std::unique_ptr<EventLoop> loop;
   std::unique_ptr<Nat> nat;

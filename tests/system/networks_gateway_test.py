@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import pytest
 from networks_daemon import NetworksDaemon, RpcFailed
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import ARP, Ether
 from vde_client import VdeClient
 from waiting import wait_until
 
@@ -71,6 +74,67 @@ def test_a_killed_gateway_is_back_in_200_ms() -> None:
             took.append(time.monotonic() - begin)
         # The median, because others may have the processor for longer than that.
         assert sorted(took)[2] < 0.2, took
+
+
+def answer_of_guest(data: bytes) -> bytes | None:
+    """What 10.0.2.15 says to a frame: here it is, and on port 80 back what it was sent."""
+    packet, mac = Ether(data), "02:00:00:00:00:0f"
+    if ARP in packet and packet[ARP].op == 1 and packet[ARP].pdst == "10.0.2.15":
+        arp = ARP(op=2, hwsrc=mac, psrc="10.0.2.15", hwdst=packet.src, pdst=packet[ARP].psrc)
+        return bytes(Ether(src=mac, dst=packet.src) / arp)
+    if TCP not in packet or packet[TCP].dport != 80:
+        return None
+    tcp = packet[TCP]
+    payload = bytes(tcp.payload)[: packet[IP].len - 20 - tcp.dataofs * 4]
+    if "S" not in tcp.flags and not payload:
+        return None
+    flags, number = ("SA", 1000) if "S" in tcp.flags else ("PA", tcp.ack)
+    length = len(payload) + ("S" in tcp.flags)
+    segment = TCP(sport=80, dport=tcp.sport, flags=flags, seq=number, ack=tcp.seq + length)
+    ip = IP(src="10.0.2.15", dst=packet[IP].src)
+    return bytes(Ether(src=mac, dst=packet.src) / ip / segment / payload)
+
+
+def echoed(path: Path, guest: VdeClient, words: bytes) -> bytes:
+    """What comes back to a client of the Unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(path))
+        client.sendall(words)
+        client.setblocking(False)
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            seen = guest.recv(0.05)
+            reply = answer_of_guest(seen) if seen else None
+            if reply:
+                guest.send(reply)
+            try:
+                return client.recv(100)
+            except BlockingIOError:
+                pass
+    raise AssertionError("nothing came back")
+
+
+def test_a_unix_socket_is_forwarded_at_run_time() -> None:
+    """The gateway may make no Unix socket; it gets those that it is to listen at."""
+    with NetworksDaemon(NAT, gateway=None) as daemon, VdeClient(daemon.socket("nat")) as guest:
+        path = daemon.directory / "web.sock"
+        where = {"from": f"unix:{path}", "to": "10.0.2.15:80"}
+        daemon.rpc("forward.add", network="nat", name="web", **where)
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert echoed(path, guest, b"hello") == b"hello"
+        gateway = daemon.gateway_pid("nat")
+        os.kill(gateway, signal.SIGKILL)
+        wait_until("another gateway", lambda: daemon.gateway_pid("nat") not in (0, gateway))
+        daemon.wait_serving("nat")
+        assert echoed(path, guest, b"again") == b"again"
+        with pytest.raises(RpcFailed):
+            daemon.rpc("forward.add", network="nat", name="second", **where)
+        assert path.exists()
+        daemon.rpc("forward.delete", network="nat", name="web")
+        assert not path.exists()
+        daemon.rpc("forward.add", network="nat", name="web", **where)
+        assert path.exists()
+    assert not path.exists(), "the name goes with the network"
 
 
 def test_a_gateway_that_crashes_during_a_request() -> None:

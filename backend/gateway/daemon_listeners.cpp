@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#include "backend/gateway/daemon_listeners.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "switch/base/text.h"
+#include "switch/network/json_rpc.h"
+#include "switch/network/listener_answer.h"
+
+namespace lanyard {
+namespace {
+
+struct Received {
+  ListenerAnswer answer;
+  UniqueFd descriptor;
+};
+
+Error system_error(int code) {
+  return {code, std::strerror(code)};
+}
+
+// EAGAIN when nothing is there.
+Result<Received> receive(int fd) {
+  Received received;
+  iovec content{&received.answer, sizeof received.answer};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  msghdr header{};
+  header.msg_iov = &content;
+  header.msg_iovlen = 1;
+  header.msg_control = room.data();
+  header.msg_controllen = room.size();
+  const ssize_t size = ::recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (size < 0) return system_error(errno);
+  const cmsghdr* const part = CMSG_FIRSTHDR(&header);
+  if (part != nullptr && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS &&
+      part->cmsg_len == CMSG_LEN(sizeof(int))) {
+    int number = -1;
+    std::memcpy(&number, CMSG_DATA(part), sizeof number);
+    received.descriptor.reset(number);
+  }
+  if (size != sizeof received.answer) return system_error(EPIPE);
+  return received;
+}
+
+}  // namespace
+
+Result<UniqueFd> DaemonListeners::listen(const std::string& path) {
+  const std::uint64_t id = ++last_id_;
+  const std::string request = rpc_request_line(id, "listen", {{"path", path}});
+  if (::send(socket_.get(), request.data(), request.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    return system_error(errno);
+  }
+  return answer_to(id);
+}
+
+Result<UniqueFd> DaemonListeners::answer_to(std::uint64_t id) const {
+  const Time end = monotonic_now() + patience_;
+  for (;;) {
+    Result<Received> received = receive(socket_.get());
+    if (received) {
+      Received& one = received.value();
+      if (one.answer.id != id) continue;
+      if (one.answer.code != 0) return system_error(one.answer.code);
+      // No number was free for it here.
+      if (!one.descriptor) return system_error(EMFILE);
+      return std::move(one.descriptor);
+    }
+    if (const int code = received.error().code; code != EAGAIN && code != EINTR) {
+      return received.error();
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - monotonic_now()).count();
+    if (left <= 0) return system_error(ETIMEDOUT);
+    pollfd answered{socket_.get(), POLLIN, 0};
+    (void)::poll(&answered, 1, static_cast<int>(left));
+  }
+}
+
+void DaemonListeners::unlisten(const std::string& path) {
+  const std::string request = rpc_notification_line("unlisten", {{"path", path}});
+  // When it cannot be had, the name goes with the forward or with this process.
+  (void)::send(socket_.get(), request.data(), request.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+}  // namespace lanyard
