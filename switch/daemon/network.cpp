@@ -328,6 +328,7 @@ void Network::forward_deleted(std::string_view name) {
 void Network::change_forwards(const ForwardChange& change) {
   change(config_.forwards);
   if (adoption_near_) later_.push_back(change);
+  if (environment_.changed) environment_.changed();
 }
 
 Result<void> Network::create_vlan(VlanId vlan) {
