@@ -44,7 +44,7 @@ constexpr std::array kRows{
     OptionRow{kLogLevel, 0, "log-level", "", "LEVEL",
               "the least important lines that are logged: error, warning, notice, info, debug"},
     OptionRow{kBusyPoll, 0, "busy-poll", "", "US",
-              "look for the next frame so many microseconds before sleeping (50); 0: never"},
+              "look for the next frame so many microseconds before sleeping (0: never)"},
     OptionRow{kHelp, 'h', "help", "", "", "show this help and exit"},
     OptionRow{kVersion, 'v', "version", "", "", "show the version and exit"},
 };

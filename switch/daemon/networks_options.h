@@ -27,7 +27,7 @@ struct NetworksOptions {
   std::string runtime_directory;
   std::string state_directory;
   std::string gateway_program;
-  std::uint32_t busy_poll_us = BusyPoll::kDefaultUs;
+  std::uint32_t busy_poll_us = 0;
   LogLevel log_level = LogLevel::info;
   bool daemon = false;
   bool keeper = false;
