@@ -4,10 +4,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 
+#include "switch/base/descriptor_passing.h"
 #include "switch/base/text.h"
 #include "switch/network/json_rpc.h"
 #include "switch/network/listener_answer.h"
@@ -28,21 +28,14 @@ Error system_error(int code) {
 Result<Received> receive(int fd) {
   Received received;
   iovec content{&received.answer, sizeof received.answer};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  PassedDescriptor passed;
   msghdr header{};
   header.msg_iov = &content;
   header.msg_iovlen = 1;
-  header.msg_control = room.data();
-  header.msg_controllen = room.size();
+  passed.make_room(header);
   const ssize_t size = ::recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (size < 0) return system_error(errno);
-  const cmsghdr* const part = CMSG_FIRSTHDR(&header);
-  if (part != nullptr && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS &&
-      part->cmsg_len == CMSG_LEN(sizeof(int))) {
-    int number = -1;
-    std::memcpy(&number, CMSG_DATA(part), sizeof number);
-    received.descriptor.reset(number);
-  }
+  received.descriptor = take_descriptor(header);
   if (size != sizeof received.answer) return system_error(EPIPE);
   return received;
 }

@@ -14,14 +14,6 @@ std::string FlowEntry::state() const {
   return incoming ? "SYN_RECEIVED" : "SYN_SENT";
 }
 
-FlowKey FlowTable::guest_port_of(const FlowKey& key) {
-  FlowKey port;
-  port.guest = key.guest;
-  port.guest_port = key.guest_port;
-  port.protocol = key.protocol;
-  return port;
-}
-
 FlowEntry& FlowTable::insert(const FlowKey& key, Time now) {
   FlowEntry& flow = flows_[key];
   flow.key = key;
@@ -32,12 +24,6 @@ FlowEntry& FlowTable::insert(const FlowKey& key, Time now) {
 void FlowTable::attach(FlowEntry& flow, int fd) {
   flow.fd = fd;
   by_fd_.emplace(fd, flow.key);
-  if (flow.key.protocol == kIpProtocolUdp) udp_sockets_[guest_port_of(flow.key)] = fd;
-}
-
-int FlowTable::socket_of_guest_port(const FlowKey& key) const {
-  const auto found = udp_sockets_.find(guest_port_of(key));
-  return found == udp_sockets_.end() ? -1 : found->second;
 }
 
 void FlowTable::erase(const FlowKey& key) {
@@ -48,7 +34,6 @@ void FlowTable::erase(const FlowKey& key) {
   const auto entry =
       std::find_if(first, last, [&](const auto& pair) { return pair.second == key; });
   if (entry != last) by_fd_.erase(entry);
-  if (by_fd_.count(fd) == 0) udp_sockets_.erase(guest_port_of(key));
   flows_.erase(found);
 }
 

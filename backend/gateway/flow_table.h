@@ -5,9 +5,8 @@
 // opens and closes them for the host's side and for the end of a flow.
 //
 // A TCP flow lives exactly as long as the engine's socket, and the engine never ends one by itself
-// on which nothing happens: idle_connections() says whose turn has come. A UDP socket of the engine
-// serves all targets of one guest port, so those flows end with it or after a silence, whichever is
-// earlier.
+// on which nothing happens: idle_connections() says whose turn has come. What has no socket ends by
+// its silence. UDP has a table of its own (udp_flow_table.h).
 // Bounded: by kFlowsMax, and per guest by the quota. Time is a parameter. Gateway thread only.
 #pragma once
 
@@ -66,8 +65,6 @@ class FlowTable {
   FlowEntry& insert(const FlowKey& key, Time now);
   // `fd` is the engine's socket of the flow.
   void attach(FlowEntry& flow, int fd);
-  // The socket of a UDP flow of the same guest port; -1 when there is none.
-  int socket_of_guest_port(const FlowKey& key) const;
   void erase(const FlowKey& key);
 
   // Calls `gone(const FlowEntry&)` for each flow that ends with the socket.
@@ -96,12 +93,9 @@ class FlowTable {
  private:
   std::vector<FlowKey> take_keys(int fd) const;
   std::vector<FlowKey> silent(Time now) const;
-  static FlowKey guest_port_of(const FlowKey& key);
 
   std::unordered_map<FlowKey, FlowEntry, FlowKeyHash> flows_;
   std::unordered_multimap<int, FlowKey> by_fd_;
-  // The engine's UDP sockets by guest address and port.
-  std::unordered_map<FlowKey, int, FlowKeyHash> udp_sockets_;
 };
 
 // What a packet tells about its flow.

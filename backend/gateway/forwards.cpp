@@ -272,15 +272,4 @@ std::string Forwards::name_of_socket(int fd) const {
   return {};
 }
 
-std::string Forwards::name_of_guest_port(const IpAddress& guest, std::uint16_t port,
-                                         Transport transport) const {
-  for (const auto& [name, entry] : entries_) {
-    if (entry.guest == guest && entry.config.transport == transport &&
-        port >= entry.config.guest_port && port < entry.config.guest_port + entry.config.ports) {
-      return name;
-    }
-  }
-  return {};
-}
-
 }  // namespace lanyard

@@ -63,8 +63,6 @@ class Forwards {
   std::vector<ForwardStatus> status() const;
   // The forward by which a connection came that has this socket; "" when none.
   std::string name_of_socket(int fd) const;
-  std::string name_of_guest_port(const IpAddress& guest, std::uint16_t port,
-                                 Transport transport) const;
 
  private:
   struct Entry {

@@ -52,7 +52,7 @@ std::uint32_t busy_poll_us(int argc, char* argv[]) {
     const std::optional<std::int64_t> us = parse_integer(word.substr(kOption.size()));
     if (us && *us >= 0 && *us <= BusyPoll::kMaxUs) return static_cast<std::uint32_t>(*us);
   }
-  return BusyPoll::kDefaultUs;
+  return 0;
 }
 
 // Refused calls fail by default: that costs a function, where ending costs every connection.

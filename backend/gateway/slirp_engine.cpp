@@ -374,11 +374,6 @@ void SlirpEngine::opened(int fd) {
   descriptor.listed = listed;
   descriptor.ours = true;
   ++open_sockets_;
-  int type = 0;
-  socklen_t size = sizeof type;
-  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM) {
-    (void)::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-  }
   observer_.socket_opened(fd);
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/gateway/socket_name.h"
 #include "switch/base/fd.h"
 #include "switch/base/text.h"
 
@@ -18,27 +19,6 @@ namespace lanyard {
 namespace {
 
 constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
-
-union SocketName {
-  sockaddr any;
-  sockaddr_in v4;
-  sockaddr_in6 v6;
-};
-
-socklen_t socket_name(const IpAddress& address, std::uint16_t port, SocketName& name) {
-  std::memset(&name, 0, sizeof name);
-  if (address.is_v4()) {
-    name.v4.sin_family = AF_INET;
-    name.v4.sin_port = htons(port);
-    name.v4.sin_addr.s_addr = htonl(address.v4().number());
-    return sizeof name.v4;
-  }
-  name.v6.sin6_family = AF_INET6;
-  name.v6.sin6_port = htons(port);
-  const auto& octets = address.v6().bytes();
-  std::copy(octets.begin(), octets.end(), name.v6.sin6_addr.s6_addr);
-  return sizeof name.v6;
-}
 
 void set_option(int fd, int level, int option, int value) {
   (void)::setsockopt(fd, level, option, &value, sizeof value);
@@ -53,9 +33,8 @@ Result<UniqueFd> open_socket(const TcpEngine::Target& target) {
   set_option(fd.get(), SOL_SOCKET, SO_OOBINLINE, 1);
   if (target.source && target.source->is_v4() == target.address.is_v4()) {
     set_option(fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-    SocketName name;
-    const socklen_t size = socket_name(*target.source, 0, name);
-    if (::bind(fd.get(), &name.any, size) != 0) {
+    const SocketName name(*target.source, 0);
+    if (::bind(fd.get(), name.get(), name.size()) != 0) {
       return Error{errno,
                    fmt::format("bind to {}: {}", target.source->text(), std::strerror(errno))};
     }
@@ -106,8 +85,7 @@ struct TcpEngine::Connection final : TcpHost, TcpLink {
   TcpFlow flow;
   TcpPath path;
   UniqueFd fd;
-  SocketName name{};
-  socklen_t name_size = 0;
+  SocketName name;          // of the target
   EventLoop::Watch events;  // before fd ends
   std::uint32_t watched = 0;
   bool is_connected = false;
@@ -139,9 +117,8 @@ Result<TcpEngine::Opened> TcpEngine::open(const NatPacket& syn, MacAddress route
                                           std::uint32_t mtu, const Target& target) {
   auto fd = open_socket(target);
   if (!fd) return fd.error();
-  SocketName name;
-  const socklen_t name_size = socket_name(target.address, target.port, name);
-  if (::connect(fd.value().get(), &name.any, name_size) != 0 && errno != EINPROGRESS) {
+  const SocketName name(target.address, target.port);
+  if (::connect(fd.value().get(), name.get(), name.size()) != 0 && errno != EINPROGRESS) {
     return Error{errno, fmt::format("connect to {} port {}: {}", target.address.text(), target.port,
                                     std::strerror(errno))};
   }
@@ -158,7 +135,6 @@ Result<TcpEngine::Opened> TcpEngine::open(const NatPacket& syn, MacAddress route
   made->path = {syn.key, syn.mac, router_mac, syn.v6};
   made->fd = fd.take();
   made->name = name;
-  made->name_size = name_size;
   const Opened opened{number, made->fd.get()};
   touch(*made);
   connections_.emplace(number, std::move(made));
@@ -221,7 +197,7 @@ void TcpEngine::proceed(Connection& connection) {
 
 // False when it will never be up. A connection on the way says EALREADY; one that failed, why.
 bool TcpEngine::connect(Connection& connection) {
-  if (::connect(connection.fd.get(), &connection.name.any, connection.name_size) == 0 ||
+  if (::connect(connection.fd.get(), connection.name.get(), connection.name.size()) == 0 ||
       errno == EISCONN) {
     connection.is_connected = true;
     connection.flow.connected();

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "switch/base/descriptor_passing.h"
 #include "switch/base/text.h"
 #include "switch/base/unix_socket.h"
 #include "switch/network/config_json.h"
@@ -159,20 +160,11 @@ void GatewayListeners::answer(std::uint64_t id, const Result<UniqueFd>& made) {
   answer.id = id;
   answer.code = made ? 0 : made.error().code;
   iovec content{&answer, sizeof answer};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  PassedDescriptor passed;
   msghdr header{};
   header.msg_iov = &content;
   header.msg_iovlen = 1;
-  if (made) {
-    const int descriptor = made.value().get();
-    header.msg_control = room.data();
-    header.msg_controllen = room.size();
-    cmsghdr* const part = CMSG_FIRSTHDR(&header);
-    part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = SCM_RIGHTS;
-    part->cmsg_len = CMSG_LEN(sizeof descriptor);
-    std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
-  }
+  if (made) passed.attach(header, made.value().get());
   if (::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return;
   // It does not read; it has not got it, and gives up by itself.
   log_.warning("the gateway of {} does not take its sockets: {}", network_, std::strerror(errno));

@@ -39,7 +39,7 @@ namespace lanyard {
 
 struct GatewayProgram {
   std::string path;
-  std::uint32_t busy_poll_us = BusyPoll::kDefaultUs;
+  std::uint32_t busy_poll_us = 0;
 };
 
 class GatewayProcess {

@@ -26,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "switch/base/little_endian.h"
 #include "switch/base/text.h"
 #include "switch/base/time.h"
 #include "switch/frame/mac_address.h"
@@ -42,7 +43,7 @@ class FieldWriter {
   template <PlainNumber T>
   void operator()(FieldNumber field, const T& value) {
     head(field, 8);
-    put(static_cast<std::uint64_t>(value), 8);
+    append_little_endian(bytes_, static_cast<std::uint64_t>(value), 8);
   }
   void operator()(FieldNumber field, const std::string& value) {
     head(field, value.size());
@@ -74,12 +75,9 @@ class FieldWriter {
   std::string take() { return std::move(bytes_); }
 
  private:
-  void put(std::uint64_t value, int size) {
-    for (int i = 0; i < size; ++i) bytes_ += static_cast<char>(value >> (8 * i) & 0xff);
-  }
   void head(FieldNumber field, std::size_t size) {
-    put(field, 2);
-    put(size, 4);
+    append_little_endian(bytes_, field, 2);
+    append_little_endian(bytes_, size, 4);
   }
   std::size_t open(FieldNumber field) {
     head(field, 0);

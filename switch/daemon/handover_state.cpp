@@ -177,26 +177,14 @@ namespace {
 // Stations are many and all alike: one field of 16 bytes each.
 constexpr std::size_t kStationSize = 16;
 
-void put(std::string& to, std::uint64_t value, int size) {
-  for (int i = 0; i < size; ++i) to += static_cast<char>(value >> (8 * i) & 0xff);
-}
-
-std::uint64_t number_at(std::string_view bytes, std::size_t at, std::size_t size) {
-  std::uint64_t number = 0;
-  for (std::size_t i = size; i-- > 0;) {
-    number = number << 8 | static_cast<std::uint8_t>(bytes[at + i]);
-  }
-  return number;
-}
-
 std::string pack(const std::vector<StationRecord>& stations) {
   std::string bytes;
   bytes.reserve(stations.size() * kStationSize);
   for (const StationRecord& one : stations) {
-    put(bytes, one.mac.number(), 8);
-    put(bytes, one.vlan, 2);
-    put(bytes, one.port, 2);
-    put(bytes, one.age_s, 4);
+    append_little_endian(bytes, one.mac.number(), 8);
+    append_little_endian(bytes, one.vlan, 2);
+    append_little_endian(bytes, one.port, 2);
+    append_little_endian(bytes, one.age_s, 4);
   }
   return bytes;
 }
@@ -205,10 +193,10 @@ std::vector<StationRecord> unpack(std::string_view bytes) {
   std::vector<StationRecord> stations;
   stations.reserve(bytes.size() / kStationSize);
   for (; bytes.size() >= kStationSize; bytes.remove_prefix(kStationSize)) {
-    stations.push_back({MacAddress::from_number(number_at(bytes, 0, 8)),
-                        static_cast<VlanId>(number_at(bytes, 8, 2)),
-                        static_cast<PortId>(number_at(bytes, 10, 2)),
-                        static_cast<std::uint32_t>(number_at(bytes, 12, 4))});
+    stations.push_back({MacAddress::from_number(little_endian_at(bytes, 0, 8)),
+                        static_cast<VlanId>(little_endian_at(bytes, 8, 2)),
+                        static_cast<PortId>(little_endian_at(bytes, 10, 2)),
+                        static_cast<std::uint32_t>(little_endian_at(bytes, 12, 4))});
   }
   return stations;
 }
@@ -354,7 +342,7 @@ constexpr CrcTables kCrcTables = make_crc_tables();
 std::uint32_t crc32c(std::string_view bytes) {
   std::uint32_t crc = ~0U;
   for (; bytes.size() >= 8; bytes.remove_prefix(8)) {
-    const std::uint64_t eight = number_at(bytes, 0, 8) ^ crc;
+    const std::uint64_t eight = little_endian_at(bytes, 0, 8) ^ crc;
     crc = 0;
     for (std::size_t k = 0; k < 8; ++k) crc ^= kCrcTables[7 - k][eight >> (8 * k) & 0xff];
   }
@@ -369,10 +357,10 @@ std::string encode_handover(const HandoverState& state) {
   fields(writer, const_cast<HandoverState&>(state));
   const std::string body = writer.take();
   std::string bytes(kMagic);
-  put(bytes, kHandoverFormat, 4);
-  put(bytes, kHandoverFormatOldest, 4);
-  put(bytes, crc32c(body), 4);
-  put(bytes, body.size(), 8);
+  append_little_endian(bytes, kHandoverFormat, 4);
+  append_little_endian(bytes, kHandoverFormatOldest, 4);
+  append_little_endian(bytes, crc32c(body), 4);
+  append_little_endian(bytes, body.size(), 8);
   bytes += body;
   return bytes;
 }
@@ -382,8 +370,8 @@ Result<HandoverState> decode_handover(std::string_view bytes) {
     return unreadable(fmt::format("{} bytes are too few", bytes.size()));
   }
   if (!bytes.starts_with(kMagic)) return unreadable("it does not begin as one");
-  const std::uint64_t format = number_at(bytes, 8, 4);
-  const std::uint64_t readable_from = number_at(bytes, 12, 4);
+  const std::uint64_t format = little_endian_at(bytes, 8, 4);
+  const std::uint64_t readable_from = little_endian_at(bytes, 12, 4);
   if (format < kHandoverFormatOldest || readable_from > kHandoverFormat) {
     return unreadable(fmt::format(
         "it has format {}, readable from format {} on; this program ({}) reads formats "
@@ -391,10 +379,10 @@ Result<HandoverState> decode_handover(std::string_view bytes) {
         format, readable_from, LANYARD_VERSION, kHandoverFormatOldest, kHandoverFormat));
   }
   const std::string_view body = bytes.substr(kHeadSize);
-  if (const std::uint64_t size = number_at(bytes, 20, 8); size != body.size()) {
+  if (const std::uint64_t size = little_endian_at(bytes, 20, 8); size != body.size()) {
     return unreadable(fmt::format("it should have {} bytes and has {}", size, body.size()));
   }
-  const std::uint64_t sum = number_at(bytes, 16, 4);
+  const std::uint64_t sum = little_endian_at(bytes, 16, 4);
   if (const std::uint32_t found = crc32c(body); found != sum) {
     return unreadable(fmt::format("its checksum is {:08x} and should be {:08x}", found, sum));
   }

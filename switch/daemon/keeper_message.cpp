@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "switch/base/descriptor_passing.h"
+#include "switch/base/little_endian.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -22,36 +24,8 @@ constexpr std::uint8_t kExclusive = 2;
 // A sealed state with full tables and queues is far below it.
 constexpr off_t kStateMax = off_t{1} << 30;
 
-void put(std::string& to, std::uint64_t value, int size) {
-  for (int i = 0; i < size; ++i) to += static_cast<char>(value >> (8 * i) & 0xff);
-}
-
-std::uint64_t number_at(std::string_view bytes, std::size_t at, std::size_t size) {
-  std::uint64_t number = 0;
-  for (std::size_t i = size; i-- > 0;) {
-    number = number << 8 | static_cast<std::uint8_t>(bytes[at + i]);
-  }
-  return number;
-}
-
 Error system_error(std::string_view what) {
   return {errno, fmt::format("{}: {}", what, std::strerror(errno))};
-}
-
-// The first descriptor that came along; what there is beyond it is closed.
-UniqueFd take_descriptor(msghdr& header) {
-  UniqueFd first;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int number = -1;
-      std::memcpy(&number, CMSG_DATA(part) + i * sizeof number, sizeof number);
-      UniqueFd one(number);
-      if (!first) first = std::move(one);
-    }
-  }
-  return first;
 }
 
 }  // namespace
@@ -59,29 +33,30 @@ UniqueFd take_descriptor(msghdr& header) {
 // magic 4, kind 1, flags 1, nothing 2, number 4, value 4, since 8, text
 std::string encode_keeper_message(const KeeperMessage& message) {
   std::string bytes;
-  put(bytes, kMagic, 4);
-  put(bytes, static_cast<std::uint8_t>(message.kind), 1);
-  put(bytes, (message.drain ? kDrain : 0U) | (message.exclusive ? kExclusive : 0U), 1);
-  put(bytes, 0, 2);
-  put(bytes, static_cast<std::uint32_t>(message.number), 4);
-  put(bytes, message.value, 4);
-  put(bytes, static_cast<std::uint64_t>(message.since.count()), 8);
+  append_little_endian(bytes, kMagic, 4);
+  append_little_endian(bytes, static_cast<std::uint8_t>(message.kind), 1);
+  append_little_endian(bytes, (message.drain ? kDrain : 0U) | (message.exclusive ? kExclusive : 0U),
+                       1);
+  append_little_endian(bytes, 0, 2);
+  append_little_endian(bytes, static_cast<std::uint32_t>(message.number), 4);
+  append_little_endian(bytes, message.value, 4);
+  append_little_endian(bytes, static_cast<std::uint64_t>(message.since.count()), 8);
   bytes += std::string_view(message.text).substr(0, KeeperMessage::kTextMax);
   return bytes;
 }
 
 Result<KeeperMessage> decode_keeper_message(std::string_view bytes) {
-  if (bytes.size() < kHeadSize || number_at(bytes, 0, 4) != kMagic) {
+  if (bytes.size() < kHeadSize || little_endian_at(bytes, 0, 4) != kMagic) {
     return Error{EBADMSG, "what came over the keeper's socket is no message of ours"};
   }
   KeeperMessage message;
-  message.kind = static_cast<KeeperMessage::Kind>(number_at(bytes, 4, 1));
-  const std::uint64_t flags = number_at(bytes, 5, 1);
+  message.kind = static_cast<KeeperMessage::Kind>(little_endian_at(bytes, 4, 1));
+  const std::uint64_t flags = little_endian_at(bytes, 5, 1);
   message.drain = (flags & kDrain) != 0;
   message.exclusive = (flags & kExclusive) != 0;
-  message.number = static_cast<std::int32_t>(number_at(bytes, 8, 4));
-  message.value = static_cast<std::uint32_t>(number_at(bytes, 12, 4));
-  message.since = Time(static_cast<std::int64_t>(number_at(bytes, 16, 8)));
+  message.number = static_cast<std::int32_t>(little_endian_at(bytes, 8, 4));
+  message.value = static_cast<std::uint32_t>(little_endian_at(bytes, 12, 4));
+  message.since = Time(static_cast<std::int64_t>(little_endian_at(bytes, 16, 8)));
   message.text = bytes.substr(kHeadSize, KeeperMessage::kTextMax);
   return message;
 }
@@ -97,19 +72,11 @@ Result<KeeperLink::Pair> KeeperLink::make_pair() {
 KeeperLink::Sent KeeperLink::send(const KeeperMessage& message, int descriptor) const {
   const std::string bytes = encode_keeper_message(message);
   iovec content{const_cast<char*>(bytes.data()), bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  PassedDescriptor passed;
   msghdr header{};
   header.msg_iov = &content;
   header.msg_iovlen = 1;
-  if (descriptor >= 0) {
-    header.msg_control = room.data();
-    header.msg_controllen = room.size();
-    cmsghdr* const part = CMSG_FIRSTHDR(&header);
-    part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = SCM_RIGHTS;
-    part->cmsg_len = CMSG_LEN(sizeof descriptor);
-    std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
-  }
+  passed.attach(header, descriptor);
   for (;;) {
     if (::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return Sent::done;
     if (errno == EINTR) continue;
@@ -122,12 +89,11 @@ KeeperLink::Sent KeeperLink::send(const KeeperMessage& message, int descriptor) 
 Result<std::optional<KeeperLink::Received>> KeeperLink::receive() const {
   std::array<char, kHeadSize + KeeperMessage::kTextMax> bytes;
   iovec content{bytes.data(), bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  PassedDescriptor passed;
   msghdr header{};
   header.msg_iov = &content;
   header.msg_iovlen = 1;
-  header.msg_control = room.data();
-  header.msg_controllen = room.size();
+  passed.make_room(header);
   ssize_t count = 0;
   do {
     count = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 
+#include "switch/base/descriptor_passing.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -96,22 +96,13 @@ bool ServiceManager::flush() {
 // False when there is no room for it now.
 bool ServiceManager::send(const Word& word) const {
   iovec content{const_cast<char*>(word.text.data()), word.text.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  PassedDescriptor passed;
   msghdr header{};
   header.msg_name = const_cast<sockaddr_un*>(&address_);
   header.msg_namelen = address_size_;
   header.msg_iov = &content;
   header.msg_iovlen = 1;
-  const int descriptor = word.descriptor.get();
-  if (descriptor >= 0) {
-    header.msg_control = room.data();
-    header.msg_controllen = room.size();
-    cmsghdr* const part = CMSG_FIRSTHDR(&header);
-    part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = SCM_RIGHTS;
-    part->cmsg_len = CMSG_LEN(sizeof descriptor);
-    std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
-  }
+  passed.attach(header, word.descriptor.get());
   return ::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != EAGAIN;
 }
 

@@ -22,8 +22,6 @@ namespace lanyard {
 
 class BusyPoll {
  public:
-  // Two context switches and the work of a peer between them. Longer looks found hardly more.
-  static constexpr std::uint32_t kDefaultUs = 50;
   static constexpr std::uint32_t kMaxUs = 1000;
 
   // 0: never looks on.

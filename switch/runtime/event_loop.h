@@ -88,6 +88,7 @@ class EventLoop {
   // Off in a new loop. Whoever carries a frame in a round says so: that decides, too.
   void set_busy_poll(BusyPoll busy_poll) { busy_poll_ = busy_poll; }
   void carried(std::size_t frame_size) { carried_ += 1 + frame_size / kMtuFrame; }
+  bool counts_carried() const { return busy_poll_.enabled(); }
   bool stopped() const { return stopped_; }
 
  private:

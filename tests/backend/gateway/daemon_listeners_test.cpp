@@ -6,9 +6,9 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
+#include "switch/base/descriptor_passing.h"
 #include "switch/network/json_rpc.h"
 #include "switch/network/listener_answer.h"
 
@@ -26,19 +26,11 @@ struct World {
   void answer(std::uint64_t id, int code, int descriptor = -1) const {
     ListenerAnswer answer{id, code, 0};
     iovec content{&answer, sizeof answer};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+    PassedDescriptor passed;
     msghdr header{};
     header.msg_iov = &content;
     header.msg_iovlen = 1;
-    if (descriptor >= 0) {
-      header.msg_control = room.data();
-      header.msg_controllen = room.size();
-      cmsghdr* const part = CMSG_FIRSTHDR(&header);
-      part->cmsg_level = SOL_SOCKET;
-      part->cmsg_type = SCM_RIGHTS;
-      part->cmsg_len = CMSG_LEN(sizeof descriptor);
-      std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
-    }
+    passed.attach(header, descriptor);
     ASSERT_EQ(::sendmsg(daemon.get(), &header, 0), ssize_t{sizeof answer});
   }
   int code_of(const Result<UniqueFd>& listener) const {

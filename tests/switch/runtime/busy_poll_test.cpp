@@ -10,10 +10,11 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 constexpr Duration kNever{0};
-constexpr Duration kLook = microseconds(BusyPoll::kDefaultUs);
+constexpr std::uint32_t kLookUs = 50;
+constexpr Duration kLook = microseconds(kLookUs);
 
 BusyPoll after_waits(int count, Duration wait) {
-  BusyPoll poll = BusyPoll::of_microseconds(BusyPoll::kDefaultUs);
+  BusyPoll poll = BusyPoll::of_microseconds(kLookUs);
   for (int i = 0; i < count; ++i) poll.waited(wait);
   return poll;
 }
