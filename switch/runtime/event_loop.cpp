@@ -108,17 +108,21 @@ Result<EventLoop::Watch> EventLoop::watch(int fd, std::uint32_t epoll_events, Re
 }
 
 EventLoop::Timer EventLoop::after(Duration delay, Expired expired) {
-  return arm(delay, Duration{0}, std::move(expired));
+  return arm(delay, {Duration{0}, std::move(expired)});
+}
+
+EventLoop::Timer EventLoop::exactly_after(Duration delay, Expired expired) {
+  return arm(delay, {Duration{0}, std::move(expired), true});
 }
 
 EventLoop::Timer EventLoop::every(Duration period, Expired expired) {
-  return arm(period, period, std::move(expired));
+  return arm(period, {period, std::move(expired)});
 }
 
-EventLoop::Timer EventLoop::arm(Duration delay, Duration period, Expired expired) {
+EventLoop::Timer EventLoop::arm(Duration delay, Alarm alarm) {
   const std::uint64_t id = next_alarm_++;
   const Time due = now_ + delay;
-  alarms_[{due, id}] = Alarm{period, std::move(expired)};
+  alarms_[{due, id}] = std::move(alarm);
   alarm_times_[id] = due;
   Timer timer;
   timer.loop_ = this;
@@ -134,7 +138,13 @@ bool EventLoop::has_due_slot() const {
 // Sets the timer to the nearest deadline, unless it is set to that already. A deadline in the past
 // makes it readable at once.
 void EventLoop::set_deadline() {
-  const Time nearest = alarms_.empty() ? Time{0} : std::max(alarms_.begin()->first.first, Time{1});
+  Time nearest{0};
+  if (!alarms_.empty()) {
+    const auto& [key, alarm] = *alarms_.begin();
+    const Time due = key.first;
+    const bool look_first = alarm.exact && due - kExactLead > now_;
+    nearest = std::max(look_first ? due - kExactLead : due, Time{1});
+  }
   if (nearest == deadline_) return;
   deadline_ = nearest;
   itimerspec when{};
@@ -153,6 +163,10 @@ int EventLoop::fetch(int timeout_ms) {
 int EventLoop::wait(bool poll_only) {
   busy_poll_.carried(std::exchange(carried_, 0));
   if (poll_only) return fetch(0);
+  if (!alarms_.empty() && alarms_.begin()->second.exact) {
+    const Time due = alarms_.begin()->first.first;
+    if (due - monotonic_now() <= kExactLead) return look_until(due);
+  }
   if (!busy_poll_.enabled()) return fetch(-1);
   const Time begin = monotonic_now();
   const int count = look_then_sleep(begin);
@@ -168,6 +182,13 @@ int EventLoop::look_then_sleep(Time begin) {
     ::sched_yield();
   } while (now_ - begin < look);
   return fetch(-1);
+}
+
+int EventLoop::look_until(Time due) {
+  do {
+    if (const int count = fetch(0); count != 0) return count;
+  } while (now_ < due);
+  return 0;
 }
 
 void EventLoop::run_once(bool poll_only) {

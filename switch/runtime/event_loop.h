@@ -9,7 +9,8 @@
 // nothing per wake-up: a time-out given to epoll_wait arms and cancels a kernel timer at every
 // sleep (in a guest, an exit to the hypervisor each), so one timerfd holds the nearest deadline and
 // is set anew only when that changes. To sleep at all costs more than to carry a frame:
-// busy_poll.h. One thread.
+// busy_poll.h. And the kernel wakes a sleeper late, in a guest by a hundred microseconds and more,
+// so a timer that must be exact is slept for only until shortly before. One thread.
 #pragma once
 
 #include <sys/epoll.h>
@@ -76,6 +77,9 @@ class EventLoop {
   Result<Watch> watch(int fd, std::uint32_t epoll_events, Ready ready);
   // Once, `delay` after now(); the timer ends with its handle.
   Timer after(Duration delay, Expired expired);
+  // The same, but on time to some microseconds: the last 150 us before it are not slept through, so
+  // it costs a processor for as long.
+  Timer exactly_after(Duration delay, Expired expired);
   Timer every(Duration period, Expired expired);
 
   // The time at the last wake-up.
@@ -105,6 +109,7 @@ class EventLoop {
   struct Alarm {
     Duration period{0};
     Expired expired;
+    bool exact = false;
   };
 
   EventLoop(UniqueFd epoll, UniqueFd timer)
@@ -113,18 +118,20 @@ class EventLoop {
   bool has_due_slot() const;
   int wait(bool poll_only);
   int look_then_sleep(Time begin);
+  int look_until(Time due);
   int fetch(int timeout_ms);
   void set_deadline();
   void dispatch(const std::vector<epoll_event>& events, std::size_t count);
   void expire();
   void remove(std::uint32_t slot);
   void sweep();
-  Timer arm(Duration delay, Duration period, Expired expired);
+  Timer arm(Duration delay, Alarm alarm);
   static std::uint64_t tag(std::uint32_t slot, std::uint32_t generation) {
     return std::uint64_t{generation} << 32 | slot;
   }
 
   static constexpr std::size_t kMtuFrame = 1522;
+  static constexpr Duration kExactLead = std::chrono::microseconds(150);
   static constexpr std::uint64_t kTimerTag = ~std::uint64_t{0};
 
   UniqueFd epoll_;

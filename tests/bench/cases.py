@@ -172,7 +172,8 @@ def captured(name: str, **options: object) -> Callable[[Tools], Result]:
 
 
 def delayed(name: str) -> Callable[[Tools], Result]:
-    """Round trips that the plugin netem delays by 1 ms on their way: how late they are beside it."""
+    """Frames that the plugin netem delays by 1 ms: how much later than that they are, the way through
+    the switch included."""
     def measure(tools: Tools) -> Result:
         with scratch() as files, running(tools, name, "-M", str(files / "m")) as switch, \
                 socket.socket(socket.AF_UNIX) as console:
@@ -183,7 +184,7 @@ def delayed(name: str) -> Callable[[Tools], Result]:
                          "netem/delay LR1"):
                 if "1000 Success" not in say(console, line):
                     raise Failed(f"{line}: refused")
-            result = load_on(tools, switch, "pingpong")
+            result = load_on(tools, switch, "oneway")
         return {"late_median_us": result["median_us"] - 1000, "late_p99_us": result["p99_us"] - 1000}
     return measure
 
@@ -424,7 +425,7 @@ def switch_cases() -> list[Case]:
               Row("neither captured nor counted", "unaccounted", count, (Goal(0),),
                   every_run=True)),
              plugin_needs("pdump")),
-        Case("netem", "64 B round trip, 1 ms later by netem", {OURS: delayed(OURS)},
+        Case("netem", "64 B one way, 1 ms later by netem", {OURS: delayed(OURS)},
              (Row("late, median", "late_median_us", microseconds, (Goal(100),)),
               Row("late, 99 %", "late_p99_us", microseconds, (Goal(100),))),
              plugin_needs("netem")),

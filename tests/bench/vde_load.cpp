@@ -13,6 +13,8 @@
 //       --receivers 1 --broadcast 0
 //       --receive many   how receivers take frames: many (recvmmsg), one (recv), poll (poll, recv)
 //   bench_vde_load pingpong --sock DIR   round trips; --size, --seconds, --warmup
+//   bench_vde_load oneway --sock DIR     the way through the switch alone: one process sends, then
+//                                        looks for what it sent without sleep; the same options
 //   bench_vde_load hold --sock DIR       plug --receivers clients, say "ready", leave with stdin
 //   bench_vde_load start --sock DIR -- PROGRAM ARGUMENTS
 //                                        from fork to the first handshake reply
@@ -308,36 +310,27 @@ void echo(int fd, std::size_t size) {
   }
 }
 
-void pingpong(const Options& options) {
+// Two clients that know each other, and nothing on the way to them.
+std::vector<VdeClient> pair_of_clients(const Options& options) {
   std::vector<VdeClient> clients;
   for (int i = 0; i < 2; ++i) clients.push_back(connect_client(options.sock, i));
   make_known(clients[1], clients[0], 1);
   for (const VdeClient& client : clients) discard_pending(client);
-  const Child other([&] {
-    pin_to(options, 1);
-    echo(clients[1].data.get(), options.size);
-  });
-  pin_to(options, 0);
-  const timeval timeout = {1, 0};
-  const int fd = clients[0].data.get();
-  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0) fail("setsockopt");
+  return clients;
+}
 
-  TestFrame ping(options.size, TestFrame::mac_of(1), TestFrame::mac_of(0));
-  char buffer[2048];
+// Makes trips for as long as asked and prints how long they took. `crosses` is how many frames the
+// switch carries for one.
+void measure_trips(const Options& options, int crosses, const std::function<void()>& trip) {
   const SwitchCpu cpu(options.pid);
   std::vector<double> trips;
   trips.reserve(1'000'000);
-  std::uint64_t sequence = 0;
   const auto until = [&](double seconds, bool keep) {
     for (const Clock::time_point end =
              Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(seconds));
          Clock::now() < end;) {
-      ping.set_sequence(++sequence);
       const Clock::time_point start = Clock::now();
-      if (::send(fd, ping.data(), ping.size(), 0) < 0) fail("send");
-      do {
-        if (recv(fd, buffer, sizeof buffer, 0) < 0) fail("no answer");
-      } while (TestFrame::sequence_of(buffer) != sequence);
+      trip();
       if (keep)
         trips.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
     }
@@ -360,8 +353,48 @@ void pingpong(const Options& options) {
   json.add("p9999_us", quantile(0.9999));
   json.add("worst_us", trips.back());
   json.add("switch_ns_per_frame",
-           (cpu_after - cpu_before) * 1e9 / (2 * static_cast<double>(trips.size())));
+           (cpu_after - cpu_before) * 1e9 / (crosses * static_cast<double>(trips.size())));
   json.print();
+}
+
+void pingpong(const Options& options) {
+  const std::vector<VdeClient> clients = pair_of_clients(options);
+  const Child other([&] {
+    pin_to(options, 1);
+    echo(clients[1].data.get(), options.size);
+  });
+  pin_to(options, 0);
+  const timeval timeout = {1, 0};
+  const int fd = clients[0].data.get();
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0) fail("setsockopt");
+
+  TestFrame ping(options.size, TestFrame::mac_of(1), TestFrame::mac_of(0));
+  char buffer[2048];
+  std::uint64_t sequence = 0;
+  measure_trips(options, 2, [&] {
+    ping.set_sequence(++sequence);
+    if (::send(fd, ping.data(), ping.size(), 0) < 0) fail("send");
+    do {
+      if (recv(fd, buffer, sizeof buffer, 0) < 0) fail("no answer");
+    } while (TestFrame::sequence_of(buffer) != sequence);
+  });
+}
+
+void oneway(const Options& options) {
+  const std::vector<VdeClient> clients = pair_of_clients(options);
+  pin_to(options, 0);
+  TestFrame frame(options.size, TestFrame::mac_of(1), TestFrame::mac_of(0));
+  char buffer[2048];
+  std::uint64_t sequence = 0;
+  measure_trips(options, 1, [&] {
+    frame.set_sequence(++sequence);
+    if (::send(clients[0].data.get(), frame.data(), frame.size(), 0) < 0) fail("send");
+    const Clock::time_point give_up = Clock::now() + std::chrono::seconds(1);
+    while (recv(clients[1].data.get(), buffer, sizeof buffer, MSG_DONTWAIT) < 0 ||
+           TestFrame::sequence_of(buffer) != sequence) {
+      if (Clock::now() > give_up) throw std::runtime_error("a frame did not arrive");
+    }
+  });
 }
 
 void hold(const Options& options) {
@@ -393,7 +426,8 @@ void start(const Options& options) {
 
 Options parse(int argc, char** argv) {
   Options options;
-  if (argc < 2) throw std::invalid_argument("a mode is missing: stream, pingpong, hold or start");
+  if (argc < 2)
+    throw std::invalid_argument("a mode is missing: stream, pingpong, oneway, hold or start");
   options.mode = argv[1];
   const std::map<std::string, std::function<void(const char*)>> known = {
       {"--sock", [&](const char* v) { options.sock = v; }},
@@ -447,6 +481,8 @@ int main(int argc, char** argv) {
       StreamRun(options).run();
     else if (options.mode == "pingpong")
       pingpong(options);
+    else if (options.mode == "oneway")
+      oneway(options);
     else if (options.mode == "hold")
       hold(options);
     else if (options.mode == "start" && options.program.size() > 1)

@@ -199,6 +199,23 @@ class Vm:
         parts = [self.directory / "qemu.log", self.directory / "console.log"]
         return "\n".join(part.read_text(errors="replace") for part in parts if part.exists())
 
+    def _where_it_is(self) -> str:
+        """Of a machine that does not answer: had QEMU a CPU, does its monitor answer, where does the guest stand?"""
+        ran, waited, _ = (int(word) / 1e9 for word in Path(f"/proc/{self.pid}/schedstat").read_text().split())
+        told = [f"load {os.getloadavg()[0]:.1f}; QEMU's main thread ran {ran:.1f} s and waited {waited:.1f} s for a CPU"]
+        for stat in sorted(Path(f"/proc/{self.pid}/task").glob("*/stat")):
+            name, _, rest = stat.read_text().rpartition(")")
+            words = rest.split()
+            told.append(f"thread {name.partition('(')[2]}: state {words[0]}, ticks {words[11]} user {words[12]} system")
+        try:
+            told += [self.qmp().run("query-status")["status"]]
+            for _ in range(3):
+                told += re.findall(r"RIP=\w+.*", self.qmp().run("human-monitor-command",
+                                                               command_line="info registers"))
+        except (OSError, QmpError, AssertionError, TimeoutError) as error:
+            told.append(f"QMP: {error!r}")
+        return "\n".join(told)
+
     # -- the shell inside ------------------------------------------------------------------------
 
     def _read_until(self, pattern: re.Pattern[bytes], timeout: float) -> bytes:
@@ -210,7 +227,7 @@ class Vm:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise AssertionError(f"{self.name} does not answer in {timeout:g} s; "
-                                     f"heard {self._heard[-500:]!r}; {self.said()}")
+                                     f"heard {self._heard[-500:]!r}; {self.said()}\n{self._where_it_is()}")
             if select.select([self._from], [], [], min(left, 0.2))[0]:
                 self._heard += os.read(self._from, 1 << 16)
         before, self._heard = self._heard[:match.start()], self._heard[match.end():]

@@ -283,6 +283,29 @@ TEST_F(EventLoopTest, WakesUpForTheNearestDeadline) {
   EXPECT_EQ(order, "123");
 }
 
+TEST_F(EventLoopTest, LooksForAnExactTimerWithoutSleepAtTheEnd) {
+  const Time start = loop_->now();
+  int calls = 0;
+  const Timer timer = loop_->exactly_after(milliseconds(2), [&] { ++calls; });
+  int rounds = 0;
+  while (calls == 0 && ++rounds < 100) loop_->run_once(false);
+  EXPECT_GE(loop_->now() - start, milliseconds(2));
+  // Sleep until shortly before; look until it is due; and no round that spins in vain.
+  EXPECT_LE(rounds, 3);
+}
+
+TEST_F(EventLoopTest, ServesDescriptorsWhileItLooksForAnExactTimer) {
+  bool expired = false;
+  int served = 0;
+  const Timer timer = loop_->exactly_after(std::chrono::microseconds(100), [&] { expired = true; });
+  Pipe pipe;
+  pipe.fill();
+  const Watch w = watch(pipe.read_end.get(), [&](std::uint32_t) { ++served; });
+  loop_->run_once(false);
+  EXPECT_EQ(served, 1);
+  EXPECT_TRUE(until([&] { return expired; }));
+}
+
 TEST_F(EventLoopTest, RunsTimersOfOneMomentInTheOrderOfTheirMaking) {
   std::string order;
   std::vector<Timer> timers;
