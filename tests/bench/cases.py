@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from contestants import (LEAST, ORIGINAL, OURS, Failed, Tools, command, load, load_on, running,
+from contestants import (LEAST, LEAST_ALIKE, ORIGINAL, OURS, Failed, Tools, command, load, load_on, running,
                          scratch)
 
 Result = dict[str, float]
@@ -390,6 +390,16 @@ def stream_case(size: int, goal: float) -> Case:
          Row("CPU per delivered frame", "switch_ns_per_frame", nanoseconds, cpu_goals)))
 
 
+def alike_case(size: int) -> Case:
+    contestants = (OURS, LEAST_ALIKE)
+    return Case(
+        f"stream-{size}-alike", f"two clients, {size} B as fast as it can",
+        among(stream, contestants, size=size),
+        (Row("delivered", "delivered_per_s", rate),
+         Row("CPU per delivered frame", "switch_ns_per_frame", nanoseconds, (Goal(1.05, against=LEAST_ALIKE),))),
+        contestants=contestants)
+
+
 def flood_case(ports: int, variant: str, title: str, bounded: bool, **options: object) -> Case:
     goals = (Goal(0.6, against=ORIGINAL),) if bounded else ()
     return Case(
@@ -414,6 +424,8 @@ def switch_cases() -> list[Case]:
     return [
         stream_case(64, 1.6),
         stream_case(1514, 2.0),
+        alike_case(64),
+        alike_case(1514),
         Case("macs", "64 B, 65,536 source addresses", many | {OURS_ONE_MAC: stream(OURS)},
              (Row("delivered", "delivered_per_s", rate, (Goal(0.9, True, OURS_ONE_MAC),)),
               Row("CPU per delivered frame", "switch_ns_per_frame", nanoseconds))),

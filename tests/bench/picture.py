@@ -8,7 +8,7 @@ import time
 from html import escape
 
 from cases import Case, Row
-from contestants import LEAST, ORIGINAL, OURS
+from contestants import LEAST, LEAST_ALIKE, ORIGINAL, OURS
 from nat_peers import PASTA, SLIRP4NETNS
 from report import Results, machine, values
 
@@ -18,7 +18,7 @@ FIGURES = 110  # behind the longest bar
 BAR = 13
 GAP = 12
 # Told apart without colours too: each bar names its contestant.
-COLOURS = {OURS: "#1b6ca8", ORIGINAL: "#c98b2b", LEAST: "#9aa5b1", SLIRP4NETNS: "#7d9a4f",
+COLOURS = {OURS: "#1b6ca8", ORIGINAL: "#c98b2b", LEAST: "#9aa5b1", LEAST_ALIKE: "#9aa5b1", SLIRP4NETNS: "#7d9a4f",
            PASTA: "#b0604f"}
 
 
