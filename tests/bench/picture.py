@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import statistics
-import time
 from html import escape
 
 from cases import Case, Row
 from contestants import LEAST, LEAST_ALIKE, ORIGINAL, OURS
 from nat_peers import PASTA, SLIRP4NETNS
-from report import Results, machine, values
+from report import Results, values
 
 WIDTH = 860
 LABELS = 330  # where bars begin
@@ -92,9 +91,8 @@ def picture(results: Results, cases: list[Case], conditions: list[str]) -> str:
     groups = shown_rows(results, cases)
     more = [group for group in groups if group[1].goals[0].at_least]
     less = [group for group in groups if not group[1].goals[0].at_least]
-    when = time.strftime("%Y-%m-%d", time.gmtime())
-    parts = [text(16, 28, f"Measured {when} on {machine()}", size=13),
-             text(16, 46, conditions[0].split(" Command:")[0], size=10, colour="#57606a")]
+    parts = [text(16, 28, conditions[0], size=13),
+             text(16, 46, conditions[1].split(" Command:")[0], size=10, colour="#57606a")]
     top = 74.0
     for title, chosen in (("Longer is better", more), ("Shorter is better", less)):
         if chosen:

@@ -87,9 +87,13 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}"
 
 
+def measured_here() -> str:
+    return f"Measured {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} on {machine()}."
+
+
 def table(results: Results, cases: list[Case], conditions: list[str], notes: list[str]) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    lines = [f"Measured {when} on {machine()}.", *conditions]
+    """`conditions`: when and where, then how; a line each."""
+    lines = list(conditions)
     shown: tuple[str, ...] = ()
     for case in cases:
         if case.contestants != shown:
