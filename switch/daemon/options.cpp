@@ -79,7 +79,7 @@ constexpr std::array kRows{
     OptionRow{kPlug, 0, "plug", "", "KIND://TARGET",
               "plug in a backend, see lanyard-backends(7); repeatable"},
     OptionRow{kBusyPoll, 0, "busy-poll", "", "US",
-              "look for the next frame so many microseconds before sleeping (0: never)"},
+              "look for the next frame so many microseconds before sleeping (50; 0: never)"},
 };
 
 struct GetoptTables {

@@ -69,7 +69,7 @@ struct DaemonOptions {
   std::vector<std::string> taps;
   std::vector<std::string> plugs;  // backend URLs
 
-  std::uint32_t busy_poll_us = 0;  // busy_poll.h
+  std::uint32_t busy_poll_us = BusyPoll::kSwitchUs;
 };
 
 DaemonOptions parse_options(int argc, char* const argv[]);

@@ -23,6 +23,9 @@ namespace lanyard {
 class BusyPoll {
  public:
   static constexpr std::uint32_t kMaxUs = 1000;
+  // Of a switch alone: about what it costs to sleep and be woken. Where a gateway takes part in each
+  // question as well, two processes would look on, and gain nothing on two processors.
+  static constexpr std::uint32_t kSwitchUs = 50;
 
   // 0: never looks on.
   explicit BusyPoll(Duration look_max = Duration{0}) : look_max_(look_max) {}

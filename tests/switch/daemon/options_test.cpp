@@ -36,11 +36,20 @@ TEST(OptionsTest, BusyPollIsANumberOfMicroseconds) {
     std::array<char*, 3> words{program.data(), option.data(), nullptr};
     const DaemonOptions one = parse_options(2, words.data());
     EXPECT_EQ(one.action, row.action);
-    EXPECT_EQ(one.busy_poll_us, row.us);
+    if (row.action == Action::run) {
+      EXPECT_EQ(one.busy_poll_us, row.us);
+    }
     const NetworksOptions many = parse_networks_options(2, words.data());
     EXPECT_EQ(many.action, row.action);
     EXPECT_EQ(many.busy_poll_us, row.us);
   }
+}
+
+TEST(OptionsTest, OnlyASwitchAloneLooksOnUnasked) {
+  std::string program = "lanyardd";
+  std::array<char*, 2> words{program.data(), nullptr};
+  EXPECT_EQ(parse_options(1, words.data()).busy_poll_us, BusyPoll::kSwitchUs);
+  EXPECT_EQ(parse_networks_options(1, words.data()).busy_poll_us, 0U);
 }
 
 }  // namespace
