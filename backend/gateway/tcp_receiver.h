@@ -37,7 +37,7 @@ class TcpHost {
 
 class TcpReceiver {
  public:
-  static constexpr std::uint32_t kWindowFirst = std::uint32_t{128} << 10;
+  static constexpr std::uint32_t kWindowFirst = std::uint32_t{64} << 10;
   static constexpr std::uint32_t kWindowMax = std::uint32_t{1} << 20;
   static constexpr std::uint8_t kWindowShift = 7;
   static constexpr Duration kDelay = std::chrono::milliseconds(2);

@@ -122,8 +122,8 @@ void TcpSender::advance(std::uint32_t acknowledged, Time now) {
     recovering_ = false;
     congestion_window_ = threshold_;
   } else {
-    // Another hole (RFC 6582 3.2).
-    if (by_timeout_) quantum_ = std::min(quantum_ * 2, kTcpPayloadMax);
+    // Another hole (RFC 6582 3.2), so this was no single segment: a queue that is full loses runs.
+    quantum_ = std::min(quantum_ * 2, kTcpPayloadMax);
     again_ = true;
   }
   deadline_ = in_flight() == 0 ? Time::max() : now + timeout();
@@ -167,7 +167,6 @@ void TcpSender::recover(bool by_timeout) {
   threshold_ = std::clamp(std::min(in_flight(), congestion_window_) / 2, least, kInFlightMax);
   congestion_window_ = by_timeout ? peer_.segment_size : threshold_;
   recovering_ = true;
-  by_timeout_ = by_timeout;
   recovered_at_ = next_;
   quantum_ = peer_.segment_size;
   timing_ = false;  // Karn: an answer could be to either

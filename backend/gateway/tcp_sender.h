@@ -6,11 +6,11 @@
 //
 // What makes it hard: the unit is not the segment. A block of 64 KiB is read, sent in one frame,
 // kept as it is and cut only by the last who handles it; what the guest acknowledges ends anywhere
-// within. After a loss single segments are sent out of the middle of blocks, since a guest that
-// has most of a block would only throw it away; after a timeout twice as much with each answer. The
-// way to a guest is short, and its round trip microseconds, so a window opens at what a switch's
-// queue is known to take and one hole a round trip is fast enough without selective
-// acknowledgements. Time is a parameter. Gateway thread only.
+// within. After a loss a single segment is sent out of the middle of a block, since a guest that
+// has the rest would only throw it away; with each answer that tells of another hole twice as much,
+// since what a switch loses is the end of a burst. The way to a guest is short, and its round trip
+// microseconds, so that is fast enough without selective acknowledgements. Time is a parameter.
+// Gateway thread only.
 #pragma once
 
 #include <cstdint>
@@ -112,7 +112,6 @@ class TcpSender {
   std::uint32_t threshold_ = kInFlightMax;
   unsigned duplicates_ = 0;
   bool recovering_ = false;
-  bool by_timeout_ = false;
   std::uint32_t recovered_at_ = 0;
   std::size_t quantum_ = 0;  // sent again at a time
   bool again_ = false;
