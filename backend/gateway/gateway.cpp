@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 
 #include "switch/base/text.h"
@@ -40,13 +39,6 @@ bool is_file_name(std::string_view name) {
   return !name.empty() && name.find('/') == std::string_view::npos && name[0] != '.';
 }
 
-// Not in the network's configuration: it changes nothing that a guest could tell.
-TcpEngineKind wanted_tcp_engine() {
-  const char* const wanted = std::getenv("LANYARD_TCP_ENGINE");
-  return wanted != nullptr && std::string_view(wanted) == "direct" ? TcpEngineKind::direct
-                                                                   : TcpEngineKind::libslirp;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Gateway>> Gateway::create(const NetworkConfig& config, Context context) {
@@ -72,9 +64,9 @@ Result<void> Gateway::start() {
     Result<Policy> policy = Policy::create(config_);
     if (!policy) return policy.error();
     policy_ = policy.take();
-    Result<std::unique_ptr<Nat>> nat =
-        Nat::create(config_, {context_.loop, link_, directory_, context_.log, Nat::Patience{},
-                              wanted_tcp_engine(), context_.path_listeners});
+    Result<std::unique_ptr<Nat>> nat = Nat::create(
+        config_,
+        {context_.loop, link_, directory_, context_.log, Nat::Patience{}, context_.path_listeners});
     if (!nat) return nat.error();
     nat_ = nat.take();
     if (dns_) nat_->set_dns_tcp_ports(dns_->tcp_port(), dns_->tcp_port6());

@@ -19,7 +19,8 @@ Json to_json(const Flow& flow, const GuestDirectory& directory) {
   Json row{{"transport", flow.transport}, {"guest", with_port(flow.guest, flow.guest_port)},
            {"host", flow.host},           {"target", with_port(flow.target, flow.target_port)},
            {"state", flow.state},         {"bytes_out", flow.bytes_out},
-           {"bytes_in", flow.bytes_in},   {"forward", flow.forward}};
+           {"bytes_in", flow.bytes_in},   {"forward", flow.forward},
+           {"engine", flow.engine}};
   row["name"] = directory.name_of(flow.guest).value_or("");
   return row;
 }

@@ -16,6 +16,7 @@
 #include "backend/gateway/nat_translator.h"
 #include "backend/gateway/process.h"
 #include "switch/base/text.h"
+#include "switch/network/config_json.h"
 
 namespace lanyard {
 namespace {
@@ -217,6 +218,7 @@ std::vector<Flow> NatTranslator::flows() const {
     row.target = address_of(flow.key.target);
     row.target_port = flow.key.target_port;
     row.state = flow.state();
+    row.engine = engine_text(flow.direct != 0 ? TcpEngineKind::direct : TcpEngineKind::libslirp);
     row.bytes_out = flow.bytes_out;
     row.bytes_in = flow.bytes_in;
     row.forward = flow.forward;

@@ -32,6 +32,7 @@ struct Flow {
   IpAddress target;
   std::uint16_t target_port = 0;
   std::string state;            // "SYN_SENT", "ESTABLISHED", ... ; "" for udp and icmp
+  std::string engine;           // "direct", "libslirp"; "" for udp and icmp
   std::uint64_t bytes_out = 0;  // from the guest
   std::uint64_t bytes_in = 0;   // to the guest
   std::string forward;          // the name of the forward it came in by; empty
@@ -43,9 +44,6 @@ struct ForwardStatus {
   std::string problem;  // why not
   std::uint32_t flows = 0;
 };
-
-// Who carries the TCP connections that guests open.
-enum class TcpEngineKind : std::uint8_t { libslirp, direct };
 
 class Nat {
  public:
@@ -60,7 +58,6 @@ class Nat {
     const GuestDirectory& directory;
     Log& log;
     Patience patience{};
-    TcpEngineKind tcp_engine = TcpEngineKind::libslirp;
     PathListeners* path_listeners = nullptr;  // without, no forward begins at a Unix socket
   };
 

@@ -18,7 +18,7 @@ const Ipv6Address kLoopback6(Ipv6Address::Bytes{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 bool NatTranslator::takes_direct_way(const NatPacket& packet) {
   const FlowEntry* const flow = flows_.find(packet.key);
   if (flow != nullptr) return flow->direct != 0;
-  return context_.tcp_engine == TcpEngineKind::direct;
+  return config_.tcp_engine == TcpEngineKind::direct;
 }
 
 void NatTranslator::deliver_direct(const NatPacket& packet) {
@@ -52,9 +52,34 @@ void NatTranslator::open_direct(const NatPacket& packet) {
   }
   flow_gone(*flow);
   flows_.erase(packet.key);
+  const int code = opened.error().code;
+  if (unreachable_by(code, packet.v6)) return say_unreachable(packet, code);
   counters_.count(NatEvent::resets_sent);
   output_.send_datagram(
       tcp_to_guest(packet.key, packet.v6, router_mac_, packet.mac, reset_of(packet)));
+}
+
+void NatTranslator::say_unreachable(const NatPacket& packet, int code) {
+  counters_.count(NatEvent::host_refused);
+  if (packet.v6 ? !config_.router6 : !config_.router) return;
+  if (!refusals_.allow(context_.loop.now())) return;
+  const IpAddress router = packet.v6 ? IpAddress(*config_.router6) : IpAddress(*config_.router);
+  output_.send_datagram(icmp_error(packet, router_mac_, router,
+                                   unreachable_by(code, packet.v6).value_or(IcmpError{})));
+}
+
+void NatTranslator::connection_unreachable(const FlowKey& key, std::uint32_t guest_sequence,
+                                           int code) {
+  const FlowEntry* const flow = flows_.find(key);
+  if (flow == nullptr) return;
+  // The guest's SYN is gone; the error quotes one like it.
+  NatPacket syn;
+  syn.v6 = address_of(key.guest).is_v6();
+  auto frame = tcp_from_guest(key, syn.v6, flow->mac, {guest_sequence, 0, 65535, kTcpSyn});
+  syn.frame = frame;
+  syn.mac = flow->mac;
+  syn.key = key;
+  say_unreachable(syn, code);
 }
 
 // The router's address is the host's own loopback, if policy has let it pass.

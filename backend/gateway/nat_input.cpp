@@ -26,7 +26,6 @@ FlowKey guest_only(const AddressKey& guest) {
 }  // namespace
 
 void NatTranslator::input(std::span<Input> frames) {
-  engine_->begin_batch();
   for (Input& input : frames) input_one(input);
   coalescer_.flush();
   direct_.end_batch();
@@ -97,7 +96,7 @@ bool NatTranslator::dns_port_open(const NatPacket& packet) const {
 FlowEntry* NatTranslator::admit(const NatPacket& packet) {
   const bool to_dns = dns_port_open(packet);
   std::uint64_t account = 0;
-  if (flows_.full() || engine_->near_descriptor_limit(direct_.size() + udp_->sockets())) {
+  if (flows_.full() || engine_->near_descriptor_limit()) {
     refuse(packet, NatEvent::flow_table_full);
     return nullptr;
   }
@@ -306,7 +305,6 @@ void NatTranslator::end_idle_connections(Time now) {
   const auto idle =
       flows_.idle_connections(now, context_.patience.established, context_.patience.transitory);
   if (idle.empty()) return;
-  engine_->begin_batch();
   for (const FlowKey& key : idle) {
     if (FlowEntry* flow = flows_.find(key); flow != nullptr) end_connection(*flow);
   }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "backend/gateway/nat_reply.h"
 
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
+
 #include <algorithm>
+#include <cerrno>
 
 namespace lanyard {
 namespace {
@@ -85,6 +89,25 @@ TcpReply reset_of(const NatPacket& packet) {
     reply.flags = kTcpRst | kTcpAck;
   }
   return reply;
+}
+
+// RFC 1812 5.2.7.1, RFC 4443 3.1.
+std::optional<IcmpError> unreachable_by(int code, bool v6) {
+  switch (code) {
+    case ENETUNREACH:
+    case EADDRNOTAVAIL:
+      return v6 ? IcmpError{ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_NOROUTE}
+                : IcmpError{ICMP_DEST_UNREACH, ICMP_NET_UNREACH};
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+      return v6 ? IcmpError{ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_ADDR}
+                : IcmpError{ICMP_DEST_UNREACH, ICMP_HOST_UNREACH};
+    case EACCES:
+    case EPERM:
+      return v6 ? IcmpError{ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_ADMIN}
+                : IcmpError{ICMP_DEST_UNREACH, ICMP_PKT_FILTERED};
+    default: return std::nullopt;
+  }
 }
 
 std::vector<std::uint8_t> icmp_error(const NatPacket& packet, MacAddress router_mac,

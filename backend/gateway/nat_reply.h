@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "backend/gateway/nat_packet.h"
@@ -31,6 +32,9 @@ struct IcmpError {
   std::uint8_t code = 0;
   std::uint32_t info = 0;  // the word behind the checksum: an MTU, where there is one
 };
+// What a router says when no packet gets there, told by an errno of the host's kernel; nullopt when
+// that is about something else.
+std::optional<IcmpError> unreachable_by(int code, bool v6);
 // An error that `from` has about a packet of a guest.
 std::vector<std::uint8_t> icmp_error(const NatPacket& packet, MacAddress router_mac,
                                      const IpAddress& from, const IcmpError& error);

@@ -93,6 +93,8 @@ class NatTranslator final : public Nat,
   void open_direct(const NatPacket& packet);
   TcpEngine::Target target_of(const FlowEntry& flow, bool v6) const;
   void connection_changed(const FlowKey& key, const TcpFlow& tcp) override;
+  void say_unreachable(const NatPacket& packet, int code);
+  void connection_unreachable(const FlowKey& key, std::uint32_t guest_sequence, int code) override;
   void connection_ended(const FlowKey& key) override;
 
   // From the engine (nat_output.cpp).
@@ -102,6 +104,7 @@ class NatTranslator final : public Nat,
   std::optional<MacAddress> mac_of_guest(const IpAddress& guest) override;
   void guest_wanted(const IpAddress& guest) override;
   void engine_done() override;
+  std::size_t sockets_elsewhere() const override { return direct_.size() + udp_->sockets(); }
   bool read_engine_frame(std::span<std::uint8_t> frame, NatPacket& packet) const;
   FlowEntry* flow_to_guest(NatPacket& packet);
   FlowEntry* open_by_forward(const NatPacket& packet);

@@ -197,17 +197,17 @@ Result<void> SlirpEngine::set_outbound(const std::string& v4, const std::string&
   return {};
 }
 
-void SlirpEngine::begin_batch() {
-  if (loop_.now() - polled_ > kClockSlack) poll(false);
-}
-
+// Most batches have nothing for this engine, and to ask what it wants costs as much as to carry a
+// frame.
 void SlirpEngine::end_batch() {
   settle();
   observer_.engine_done();
-  fill();
+  if (entered_) fill();
 }
 
 void SlirpEngine::input(const NatPacket& packet) {
+  if (loop_.now() - polled_ > kClockSlack) poll(false);
+  entered_ = true;
   NeighbourRing& ring = packet.v6 ? impl_->ring6 : impl_->ring4;
   if (!ring.knows(packet.key.guest, packet.mac)) answer(address_of(packet.key.guest), packet.mac);
   slirp_input(impl_->slirp, packet.frame.data(), static_cast<int>(packet.frame.size()));
@@ -225,6 +225,7 @@ void SlirpEngine::answer(const IpAddress& guest, MacAddress mac) {
   const auto frame = guest.is_v4() ? arp_reply(guest.v4(), mac, *impl_->router)
                                    : neighbour_advertisement(guest.v6(), mac, *impl_->router6);
   (guest.is_v4() ? impl_->ring4 : impl_->ring6).add(address_key(guest), mac);
+  entered_ = true;
   slirp_input(impl_->slirp, frame.data(), static_cast<int>(frame.size()));
 }
 
@@ -259,6 +260,7 @@ void SlirpEngine::settle() {
 
 void SlirpEngine::poll(bool with_sockets) {
   polled_ = loop_.now();
+  entered_ = true;
   slirp_pollfds_poll(
       impl_->slirp, with_sockets ? 0 : 1,
       [](int index, void* opaque) { return Impl::engine(opaque).ready_events(index); }, this);
@@ -300,6 +302,7 @@ int SlirpEngine::ready_events(int fd) const {
 }
 
 void SlirpEngine::fill() {
+  entered_ = false;
   ++round_;
   std::uint32_t timeout_ms = 1000;
   slirp_pollfds_fill(

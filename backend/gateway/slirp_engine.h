@@ -56,6 +56,8 @@ class SlirpEngine {
     virtual void guest_wanted(const IpAddress& guest) = 0;
     // All frames of this turn have been sent.
     virtual void engine_done() = 0;
+    // Sockets of flows that the engine does not carry.
+    virtual std::size_t sockets_elsewhere() const = 0;
   };
 
   static Result<std::unique_ptr<SlirpEngine>> create(const NetworkConfig& config, EventLoop& loop,
@@ -64,17 +66,16 @@ class SlirpEngine {
   SlirpEngine(const SlirpEngine&) = delete;
   SlirpEngine& operator=(const SlirpEngine&) = delete;
 
-  // Frames go in between these two. Ends with engine_done().
-  void begin_batch();
-  void end_batch();
   void input(const NatPacket& packet);
+  // Behind the last packet of a batch, also if there was none. Ends with engine_done().
+  void end_batch();
   void learned(const IpAddress& guest, MacAddress mac);
 
   // While paused nothing is read from the host's sockets, and nothing accepted.
   void set_paused(bool paused);
-  // Too few descriptors are left for another flow, when others have `elsewhere` sockets open.
-  bool near_descriptor_limit(std::size_t elsewhere = 0) const {
-    return open_sockets_ + elsewhere >= sockets_max_;
+  // Too few descriptors are left for another flow.
+  bool near_descriptor_limit() const {
+    return open_sockets_ + observer_.sockets_elsewhere() >= sockets_max_;
   }
 
   // EADDRINUSE and the like as errno gives them.
@@ -127,6 +128,7 @@ class SlirpEngine {
   std::vector<int> armed_;               // in the epoll set, perhaps
   std::uint32_t round_ = 0;
   bool paused_ = false;
+  bool entered_ = false;  // since the last fill: its wishes may have changed
   std::size_t open_sockets_ = 0;
   std::size_t sockets_max_ = 0;
   std::set<IpAddress> wanted_;   // asked for in this turn

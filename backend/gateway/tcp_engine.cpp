@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/gateway/nat_reply.h"
 #include "backend/gateway/socket_name.h"
 #include "switch/base/fd.h"
 #include "switch/base/text.h"
@@ -189,21 +190,35 @@ void TcpEngine::on_events(std::uint64_t number, std::uint32_t events) {
 }
 
 void TcpEngine::proceed(Connection& connection) {
-  if (!connection.is_connected && !connection.flow.ended() && !connect(connection)) {
-    connection.flow.fail(connection);
+  if (!connection.is_connected && !connection.flow.ended()) {
+    if (const int code = connect(connection); code != 0) refused(connection, code);
   }
   settle(connection);
 }
 
-// False when it will never be up. A connection on the way says EALREADY; one that failed, why.
-bool TcpEngine::connect(Connection& connection) {
+// 0 when it is up or on its way, which is what EALREADY says; else why it will never be.
+int TcpEngine::connect(Connection& connection) {
   if (::connect(connection.fd.get(), connection.name.get(), connection.name.size()) == 0 ||
       errno == EISCONN) {
     connection.is_connected = true;
     connection.flow.connected();
-    return watch(connection);
+  } else if (errno != EALREADY && errno != EINPROGRESS && errno != EINTR) {
+    return errno;
   }
-  return (errno == EALREADY || errno == EINPROGRESS || errno == EINTR) && watch(connection);
+  return watch(connection) ? 0 : ENOMEM;
+}
+
+// As if the target had been asked by the guest itself: nobody there is what a router says, and a
+// target that is silent, nothing.
+void TcpEngine::refused(Connection& connection, int code) {
+  if (unreachable_by(code, connection.path.v6)) {
+    connection.flow.give_up();
+    observer_.connection_unreachable(connection.path.key, connection.flow.guest_sequence(), code);
+  } else if (code == ETIMEDOUT) {
+    connection.flow.give_up();
+  } else {
+    connection.flow.fail(connection);
+  }
 }
 
 // For what it waits for. Writing is watched only when that was not possible once: a socket that is

@@ -36,6 +36,9 @@ class TcpEngine {
     virtual ~Observer() = default;
     // Something was sent or came, either way.
     virtual void connection_changed(const FlowKey& key, const TcpFlow& flow) = 0;
+    // It was never up, for a reason that a guest hears from a router; connection_ended() follows.
+    virtual void connection_unreachable(const FlowKey& key, std::uint32_t guest_sequence,
+                                        int code) = 0;
     // Its number and its socket are no more.
     virtual void connection_ended(const FlowKey& key) = 0;
   };
@@ -75,7 +78,8 @@ class TcpEngine {
   void touch(Connection& connection);
   void on_events(std::uint64_t number, std::uint32_t events);
   void proceed(Connection& connection);
-  bool connect(Connection& connection);
+  int connect(Connection& connection);
+  void refused(Connection& connection, int code);
   bool watch(Connection& connection);
   void settle(Connection& connection);
   void end(Connection& connection);

@@ -52,7 +52,7 @@ class TcpFlow {
     open,
     closed,  // both sides, all acknowledged
     reset,   // by the guest, or for its sake: the host's side is to be reset
-    failed,  // by the host's side; the guest has been told
+    failed,  // by the host's side; the guest has been told, if it was to be
   };
 
   TcpFlow(TcpMemory& memory, const Opening& opening);
@@ -70,9 +70,14 @@ class TcpFlow {
   void settle(TcpHost& host, TcpLink& link, Time now);
   // Tells the guest that there is no connection.
   void fail(TcpLink& link);
+  // It ends without a word to the guest.
+  void give_up() {
+    if (!ended()) state_ = State::failed;
+  }
 
   State state() const { return state_; }
   bool ended() const { return state_ >= State::closed; }
+  std::uint32_t guest_sequence() const { return opening_.guest_sequence; }
   bool guest_finished() const { return receiver_.finished(); }
   bool host_finished() const { return sender_.finished(); }
   // It would go on if the link or the memory had room.

@@ -316,32 +316,19 @@ void UdpRelay::not_sent(const DatagramRuns::Run& run, int code) {
   counters_.count(NatEvent::host_refused, run.count);
   const UdpFlow& flow = *run.flow;
   const bool v6 = flow.mapping->v6;
-  IcmpError error;
-  switch (code) {
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case EADDRNOTAVAIL:
-      error = v6 ? IcmpError{ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_NOROUTE}
-                 : IcmpError{ICMP_DEST_UNREACH, ICMP_NET_UNREACH};
-      break;
-    case EACCES:
-    case EPERM:
-      error = v6 ? IcmpError{ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_ADMIN}
-                 : IcmpError{ICMP_DEST_UNREACH, ICMP_PKT_FILTERED};
-      break;
-    case EMSGSIZE:
-      error =
-          v6 ? IcmpError{ICMP6_PACKET_TOO_BIG, 0} : IcmpError{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED};
-      error.info = mtu_of_way(*flow.mapping);
-      if (error.info == 0) return;
-      break;
-    default: return;
+  std::optional<IcmpError> error = unreachable_by(code, v6);
+  if (code == EMSGSIZE) {
+    error =
+        v6 ? IcmpError{ICMP6_PACKET_TOO_BIG, 0} : IcmpError{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED};
+    error->info = mtu_of_way(*flow.mapping);
+    if (error->info == 0) return;
   }
+  if (!error) return;
   const auto router = this->router(v6);
   if (!router || !errors_limit_.allow(loop_.now())) return;
   std::vector<iovec> parts;
   runs_.append_parts(run, parts);
-  tell_guest({flow.key, v6, flow.mac}, *router, error,
+  tell_guest({flow.key, v6, flow.mac}, *router, *error,
              {static_cast<const std::uint8_t*>(parts[0].iov_base),
               std::min(parts[0].iov_len, run.segment_size)});
 }

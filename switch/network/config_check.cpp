@@ -164,6 +164,9 @@ class NetworkCheck {
     }
     outbound("outbound_address", n_.outbound_address, true);
     outbound("outbound_address6", n_.outbound_address6, false);
+    if (!is_nat() && n_.tcp_engine != NetworkConfig{}.tcp_engine) {
+      at("tcp_engine", "only a nat network has one");
+    }
     if (!is_nat() && n_.policy != PolicyConfig{}) {
       at("policy", "only a nat network has one: elsewhere the host's firewall decides");
     }

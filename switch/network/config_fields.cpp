@@ -152,6 +152,8 @@ constexpr std::array kNetworkFields{
                                             "source of outgoing IPv4 (nat)"),
     field<&NetworkConfig::outbound_address6>("outbound_address6", kLive,
                                              "source of outgoing IPv6 (nat)"),
+    field<&NetworkConfig::tcp_engine>(
+        "tcp_engine", kLive, "direct or libslirp: who carries guests' TCP connections (nat)"),
     field<&NetworkConfig::sockets>("socket", kRestart, "where VMs plug in"),
     field<&NetworkConfig::host>("host", kRestart, "the host's own interface"),
     field<&NetworkConfig::dhcp>("dhcp", kLive, "addresses for guests"),

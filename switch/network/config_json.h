@@ -38,5 +38,7 @@ std::string forward_to_text(const ForwardConfig& forward);
 
 // "nat", "host-only", "routed", "internal".
 std::string_view kind_text(NetworkKind kind);
+// "direct", "libslirp".
+std::string_view engine_text(TcpEngineKind engine);
 
 }  // namespace lanyard

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kShownMax = 60;
 constexpr std::array<std::string_view, 4> kKinds{"nat", "host-only", "routed", "internal"};
+constexpr std::array<std::string_view, 2> kTcpEngines{"direct", "libslirp"};
 
 // The text of a value that must be one; null was reported.
 const std::string* text_of(const Json& from, std::string_view wanted, ConfigReport& report) {
@@ -29,6 +30,20 @@ void decode_text(T& to, const Json& from, std::string_view wanted, ConfigReport&
   } else {
     report.add(fmt::format("{} is not {}", config_found(from), wanted));
   }
+}
+
+// One of the words, whose places are the values of T.
+template <typename T, std::size_t N>
+void decode_word(T& to, const Json& from, const std::array<std::string_view, N>& words,
+                 std::string_view what, ConfigReport& report) {
+  const auto at = std::find(words.begin(), words.end(),
+                            from.is_string() ? from.get_ref<const std::string&>() : std::string());
+  if (at == words.end()) {
+    report.add(
+        fmt::format("{} is no {}; there are {}", config_found(from), what, fmt::join(words, ", ")));
+    return;
+  }
+  to = static_cast<T>(at - words.begin());
 }
 
 std::string hex(const std::vector<std::uint8_t>& bytes) {
@@ -55,6 +70,10 @@ std::optional<std::vector<std::uint8_t>> parse_hex(std::string_view text) {
 
 std::string_view kind_text(NetworkKind kind) {
   return kKinds[static_cast<std::size_t>(kind)];
+}
+
+std::string_view engine_text(TcpEngineKind engine) {
+  return kTcpEngines[static_cast<std::size_t>(engine)];
 }
 
 void ConfigReport::take_over(const ConfigReport& later) {
@@ -119,6 +138,9 @@ ConfigJson encode(const std::string& value) {
 }
 ConfigJson encode(NetworkKind kind) {
   return std::string(kind_text(kind));
+}
+ConfigJson encode(TcpEngineKind engine) {
+  return std::string(engine_text(engine));
 }
 ConfigJson encode(const MacAddress& mac) {
   return mac.text();
@@ -201,14 +223,11 @@ void decode_seconds(std::uint32_t& to, const Json& from, ConfigReport& report) {
 }
 
 void decode(NetworkKind& to, const Json& from, ConfigReport& report) {
-  const auto at = std::find(kKinds.begin(), kKinds.end(),
-                            from.is_string() ? from.get_ref<const std::string&>() : std::string());
-  if (at == kKinds.end()) {
-    report.add(fmt::format("{} is no kind of network; there are {}", config_found(from),
-                           fmt::join(kKinds, ", ")));
-    return;
-  }
-  to = static_cast<NetworkKind>(at - kKinds.begin());
+  decode_word(to, from, kKinds, "kind of network", report);
+}
+
+void decode(TcpEngineKind& to, const Json& from, ConfigReport& report) {
+  decode_word(to, from, kTcpEngines, "TCP engine", report);
 }
 
 void decode(MacAddress& to, const Json& from, ConfigReport& report) {

@@ -87,6 +87,7 @@ concept ConfigStruct = requires(const T* tag) {
 ConfigJson encode(bool value);
 ConfigJson encode(const std::string& value);
 ConfigJson encode(NetworkKind kind);
+ConfigJson encode(TcpEngineKind engine);
 ConfigJson encode(const MacAddress& mac);
 ConfigJson encode(Ipv4Address address);
 ConfigJson encode(const Ipv6Address& address);
@@ -100,6 +101,7 @@ ConfigJson encode(const DhcpOptionConfig& option);
 void decode(bool& to, const Json& from, ConfigReport& report);
 void decode(std::string& to, const Json& from, ConfigReport& report);
 void decode(NetworkKind& to, const Json& from, ConfigReport& report);
+void decode(TcpEngineKind& to, const Json& from, ConfigReport& report);
 void decode(MacAddress& to, const Json& from, ConfigReport& report);
 void decode(Ipv4Address& to, const Json& from, ConfigReport& report);
 void decode(Ipv6Address& to, const Json& from, ConfigReport& report);

@@ -157,6 +157,12 @@ struct GuardConfig {
   friend bool operator==(const GuardConfig&, const GuardConfig&) = default;
 };
 
+// Who carries the TCP connections that guests of a nat network open.
+enum class TcpEngineKind : std::uint8_t {
+  direct,    // our own: each is spliced to a socket of the host
+  libslirp,  // a second TCP lies between
+};
+
 struct NetworkConfig {
   std::string name;
   NetworkKind kind = NetworkKind::internal;
@@ -189,6 +195,7 @@ struct NetworkConfig {
   GuardConfig guard;
   std::string outbound_address;  // nat: source of outgoing IPv4; empty: the system's choice
   std::string outbound_address6;
+  TcpEngineKind tcp_engine = TcpEngineKind::libslirp;  // nat
 
   // Whether a gateway process serves it.
   bool needs_gateway() const { return kind == NetworkKind::nat || dhcp.enabled || dns.enabled; }

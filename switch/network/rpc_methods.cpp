@@ -137,7 +137,7 @@ constexpr std::array kFlowColumns{
     RpcColumn{"guest", "GUEST"},         RpcColumn{"host", "HOST SIDE"},
     RpcColumn{"target", "TARGET"},       RpcColumn{"state", "STATE"},
     RpcColumn{"bytes_out", "BYTES OUT"}, RpcColumn{"bytes_in", "BYTES IN"},
-    RpcColumn{"name", "NAME"},
+    RpcColumn{"engine", "ENGINE"},       RpcColumn{"name", "NAME"},
 };
 constexpr std::array kGuardColumns{
     RpcColumn{"network", "NETWORK"}, RpcColumn{"port", "PORT"},       RpcColumn{"who", "WHO"},

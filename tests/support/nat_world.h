@@ -10,6 +10,7 @@
 #include <string>
 
 #include "switch/base/unix_socket.h"
+#include "switch/network/config_json.h"
 #include "switch/runtime/event_loop.h"
 #include "tests/support/fake_log.h"
 #include "tests/support/loopback_peer.h"
@@ -46,6 +47,14 @@ inline Octets numbered_bytes(std::size_t count) {
   return bytes;
 }
 
+// For tests that hold for both engines.
+inline std::string engine_name(const ::testing::TestParamInfo<TcpEngineKind>& row) {
+  return std::string(engine_text(row.param));
+}
+inline auto both_engines() {
+  return ::testing::Values(TcpEngineKind::direct, TcpEngineKind::libslirp);
+}
+
 // How long this thread has had a processor; it never sleeps here.
 inline Time thread_cpu_now() {
   timespec ts{};
@@ -64,11 +73,12 @@ class LocalListeners final : public PathListeners {
 
 struct NatWorld {
   explicit NatWorld(const NetworkConfig& wanted = nat_config(), Nat::Patience patience = {},
-                    TcpEngineKind engine = TcpEngineKind::libslirp)
+                    TcpEngineKind engine = NetworkConfig{}.tcp_engine)
       : config(wanted) {
+    config.tcp_engine = engine;
     loop = EventLoop::create().take();
     guest.mtu = config.mtu;
-    auto made = Nat::create(config, {*loop, guest, directory, log, patience, engine, &listeners});
+    auto made = Nat::create(config, {*loop, guest, directory, log, patience, &listeners});
     if (!made) ADD_FAILURE() << made.error().text;
     if (made) nat = made.take();
   }

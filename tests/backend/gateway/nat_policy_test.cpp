@@ -40,8 +40,11 @@ NetworkConfig guarded() {
   return config;
 }
 
+class NatPolicy : public ::testing::TestWithParam<TcpEngineKind> {};
+INSTANTIATE_TEST_SUITE_P(Engines, NatPolicy, both_engines(), engine_name);
+
 // Each of them reaches the host's own services with libslirp alone.
-TEST(NatPolicy, NoWayToTheHostItself) {
+TEST_P(NatPolicy, NoWayToTheHostItself) {
   struct Row {
     const char* target;
     const char* counter;
@@ -59,7 +62,7 @@ TEST(NatPolicy, NoWayToTheHostItself) {
       {"ff02::1", "drop_policy_multicast"}};
   for (const Row& row : rows) {
     SCOPED_TRACE(row.target);
-    NatWorld world(guarded());
+    NatWorld world(guarded(), {}, GetParam());
     for (const bool v6 : {false, true}) {
       const UniqueFd tcp = bound_socket(SOCK_STREAM, v6);
       const UniqueFd udp = bound_socket(SOCK_DGRAM, v6);
@@ -76,8 +79,8 @@ TEST(NatPolicy, NoWayToTheHostItself) {
   }
 }
 
-TEST(NatPolicy, NoWayToTheHostsOtherAddresses) {
-  NatWorld world(guarded());
+TEST_P(NatPolicy, NoWayToTheHostsOtherAddresses) {
+  NatWorld world(guarded(), {}, GetParam());
   unsigned tried = 0;
   for (const IpAddress& address : host_addresses()) {
     if (!address.is_v4() || address.v4().is_loopback() ||
@@ -90,8 +93,8 @@ TEST(NatPolicy, NoWayToTheHostsOtherAddresses) {
   EXPECT_TRUE(world.nat->flows().empty());
 }
 
-TEST(NatPolicy, RefusedConnectionsAreReset) {
-  NatWorld world(guarded());
+TEST_P(NatPolicy, RefusedConnectionsAreReset) {
+  NatWorld world(guarded(), {}, GetParam());
   auto& c = world.guest.connect(kGuest4, addr("127.0.0.1"), 22);
   EXPECT_TRUE(world.until([&] { return c.reset; }));
   world.send(datagram_to(addr("10.0.2.2"), 4000));
@@ -101,7 +104,7 @@ TEST(NatPolicy, RefusedConnectionsAreReset) {
   EXPECT_EQ(world.guest.others[0][kIpOffset + kIpv4HeaderSize + 1], 13);  // prohibited
 }
 
-TEST(NatPolicy, RestrictedGuestsStillAnswerForwards) {
+TEST(NatPolicyOnce, RestrictedGuestsStillAnswerForwards) {
   NetworkConfig config = nat_config();
   config.policy.restricted = true;
   config.policy.host_loopback = true;
@@ -128,8 +131,8 @@ TEST(NatPolicy, RestrictedGuestsStillAnswerForwards) {
   EXPECT_EQ(world.counter("drop_policy_restricted"), 1U);
 }
 
-TEST(NatPolicy, ReconfigurationHoldsForTheNextFlow) {
-  NatWorld world;
+TEST_P(NatPolicy, ReconfigurationHoldsForTheNextFlow) {
+  NatWorld world(nat_config(), {}, GetParam());
   const UniqueFd listener = bound_socket(SOCK_STREAM);
   auto& first = world.guest.connect(kGuest4, kRouter4, port_of(listener.get()));
   ASSERT_TRUE(world.until([&] { return first.established; }));
@@ -149,7 +152,7 @@ TEST(NatPolicy, ReconfigurationHoldsForTheNextFlow) {
   EXPECT_EQ(world.nat->reconfigure(config).error().code, EBUSY);
 }
 
-TEST(NatPolicy, AReconfigurationThatFailsChangesNothing) {
+TEST(NatPolicyOnce, AReconfigurationThatFailsChangesNothing) {
   NetworkConfig open = nat_config();
   open.policy.host_addresses = true;
   NatWorld world(open);
@@ -173,7 +176,7 @@ TEST(NatPolicy, AReconfigurationThatFailsChangesNothing) {
   EXPECT_TRUE(world.nat->forwards().empty());
 }
 
-TEST(NatPolicy, AGuestHasOnlyItsFlows) {
+TEST(NatPolicyOnce, AGuestHasOnlyItsFlows) {
   NetworkConfig config = nat_config();
   config.policy.flows_max = 20;
   config.policy.new_flows_per_s = 30;
@@ -193,10 +196,10 @@ TEST(NatPolicy, AGuestHasOnlyItsFlows) {
   EXPECT_EQ(world.counter("drop_quota_flows"), 80U);
 }
 
-TEST(NatPolicy, DnsOverTcpGoesToTheGivenPortWhateverThePolicySays) {
+TEST_P(NatPolicy, DnsOverTcpGoesToTheGivenPortWhateverThePolicySays) {
   for (const bool v6 : {false, true}) {
     SCOPED_TRACE(v6);
-    NatWorld world(guarded());
+    NatWorld world(guarded(), {}, GetParam());
     const UniqueFd listener = bound_socket(SOCK_STREAM, v6);
     const IpAddress dns = v6 ? addr("fd00:2::3") : addr("10.0.2.3");
     const IpAddress from = v6 ? kGuest6 : kGuest4;
@@ -393,8 +396,11 @@ TEST_P(NatUdp, RepliesOf8KiBFitTheGuestsMtu) {
   EXPECT_TRUE(Octets(whole.begin() + 8, whole.end()) == reply);
 }
 
-TEST(Nat, WaitsWhenTheSwitchHasNoRoom) {
-  NatWorld world;
+class NatEngine : public ::testing::TestWithParam<TcpEngineKind> {};
+INSTANTIATE_TEST_SUITE_P(Engines, NatEngine, both_engines(), engine_name);
+
+TEST_P(NatEngine, WaitsWhenTheSwitchHasNoRoom) {
+  NatWorld world(nat_config(), {}, GetParam());
   const UniqueFd listener = bound_socket(SOCK_STREAM);
   auto& c = world.guest.connect(kGuest4, kRouter4, port_of(listener.get()));
   UniqueFd server;
@@ -417,8 +423,8 @@ TEST(Nat, WaitsWhenTheSwitchHasNoRoom) {
 }
 
 // More guests than libslirp remembers, all at once.
-TEST(Nat, AnswersFortyGuestsAtOnce) {
-  NatWorld world;
+TEST_P(NatEngine, AnswersFortyGuestsAtOnce) {
+  NatWorld world(nat_config(), {}, GetParam());
   const UniqueFd listener = bound_socket(SOCK_STREAM);
   for (std::uint32_t i = 0; i < 40; ++i) {
     world.guest.connect(Ipv4Address::from_number(0x0a000214 + i), kRouter4,
@@ -434,7 +440,7 @@ TEST(Nat, AnswersFortyGuestsAtOnce) {
 }
 
 TEST(Nat, PutsSegmentsInOrder) {
-  NatWorld world;
+  NatWorld world(nat_config(), {}, TcpEngineKind::libslirp);
   const UniqueFd listener = bound_socket(SOCK_STREAM);
   auto& c = world.guest.connect(kGuest4, kRouter4, port_of(listener.get()));
   UniqueFd server;
@@ -462,8 +468,8 @@ TEST(Nat, PutsSegmentsInOrder) {
   EXPECT_EQ(c.unacknowledged, c.next + 10'000);
 }
 
-TEST(Nat, ResetsWhatBelongsToNoFlow) {
-  NatWorld world;
+TEST_P(NatEngine, ResetsWhatBelongsToNoFlow) {
+  NatWorld world(nat_config(), {}, GetParam());
   PacketRecipe recipe;
   recipe.source = kGuest4;
   recipe.destination = addr("192.0.2.1");

@@ -147,11 +147,7 @@ TEST_P(NatTransfer, ForwardsLeadToTheGuest) {
 }
 
 class NatWindow : public ::testing::TestWithParam<TcpEngineKind> {};
-INSTANTIATE_TEST_SUITE_P(Engines, NatWindow,
-                         ::testing::Values(TcpEngineKind::libslirp, TcpEngineKind::direct),
-                         [](const auto& row) {
-                           return row.param == TcpEngineKind::direct ? "direct" : "libslirp";
-                         });
+INSTANTIATE_TEST_SUITE_P(Engines, NatWindow, both_engines(), engine_name);
 
 // libslirp waits five seconds when a window shrinks below its segment size with data waiting.
 TEST_P(NatWindow, DoesNotStallWhenItShrinks) {

@@ -186,6 +186,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{NAT "uplink = 'eth0'", "only a routed network"},
         Wrong{NAT "outbound_address = 'eth0'", "\"eth0\" is no IPv4 address"},
         Wrong{NAT "[network.a.host]\nname='t0'", "has no interface of the host"},
+        Wrong{NAT "tcp_engine = 'slirp'", "\"slirp\" is no TCP engine; there are direct, libslirp"},
+        Wrong{HOST "tcp_engine = 'direct'", "only a nat network has one"},
         Wrong{HOST "[network.a.host]\nname='an-interface-too-long'", "1 to 15 characters"},
         Wrong{HOST "[network.a.host]\nname='a/b'", "no name of an interface"},
         Wrong{HOST "[network.a.host]\naddress='10.0.0.1/16'\n[network.a.dhcp]\nranges="
