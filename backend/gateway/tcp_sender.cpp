@@ -76,6 +76,8 @@ bool TcpSender::acknowledge(const TcpSegment& segment, Time now) {
   if (sequence_before(next_, acknowledged)) return false;
   if (sequence_before(acknowledged, unacknowledged_)) return true;
   const std::uint32_t before = window_;
+  // By more than rounding its window may take back.
+  const bool retracted = before + (1U << peer_.window_shift) <= in_flight();
   take_window(segment);
   if (acknowledged != unacknowledged_) {
     advance(acknowledged, now);
@@ -83,11 +85,16 @@ bool TcpSender::acknowledge(const TcpSegment& segment, Time now) {
              (segment.flags & kTcpFin) == 0) {
     count_duplicate();
   }
-  // The guest reads again: what its window had no room for is not left to the timer.
-  if (window_ > before && backoff_ != 0) {
+  // The guest reads again: what it had no room for, whatever it had offered before, it has thrown
+  // away, and that is not left to the timer.
+  if (window_ > before && in_flight() != 0 && (retracted || backoff_ != 0)) {
     backoff_ = 0;
-    again_ = in_flight() != 0;
-    if (deadline_ != Time::max()) deadline_ = now + timeout();
+    if (recovering_) {
+      again_ = true;
+    } else {
+      recover(false);
+    }
+    deadline_ = now + timeout();
   }
   return true;
 }
@@ -204,7 +211,9 @@ std::optional<TcpSender::Piece> TcpSender::again() {
   if (syn_unacknowledged_) return Piece{unacknowledged_, kTcpSyn, {}, false};
   if (blocks_.empty()) return Piece{unacknowledged_, kTcpFin, {}, false};
   const auto left = blocks_.front().payload().subspan(front_acknowledged_);
-  return Piece{unacknowledged_, kTcpPsh, left.first(std::min(quantum_, left.size())),
+  // A guest without room is asked with one byte (RFC 9293 3.8.6.1).
+  const std::size_t fits = std::max<std::size_t>(window_, 1);
+  return Piece{unacknowledged_, kTcpPsh, left.first(std::min({quantum_, left.size(), fits})),
                front_acknowledged_ == 0};
 }
 

@@ -23,8 +23,8 @@ namespace lanyard {
 class BusyPoll {
  public:
   static constexpr std::uint32_t kMaxUs = 1000;
-  // Of a switch alone: about what it costs to sleep and be woken. Where a gateway takes part in each
-  // question as well, two processes would look on, and gain nothing on two processors.
+  // Of a switch alone: about what it costs to sleep and be woken. Where a gateway takes part in
+  // each question as well, two processes would look on, and gain nothing on two processors.
   static constexpr std::uint32_t kSwitchUs = 50;
 
   // 0: never looks on.

@@ -195,6 +195,32 @@ TEST(TcpFlow, ThreeDuplicatesRepeatOneSegment) {
   EXPECT_EQ(world.flow->deadline(), Time::max());
 }
 
+// Linux does so when its receive buffer is made smaller: what is on its way finds no room.
+TEST(TcpFlow, WhatAGuestTookBackItsOfferForIsSentAgainWhenItReads) {
+  FlowWorld world;
+  world.open();
+  world.host_writes(40000);
+  world.settle();
+  EXPECT_EQ(payload_of(world.link.take()), 40000U);
+  world.acknowledge(0, 0);
+  world.settle();
+  EXPECT_EQ(payload_of(world.link.take()), 0U);
+  world.acknowledge(0, 4000);
+  world.settle();
+  EXPECT_EQ(world.link.take().at(0).payload, bytes_from(0, 1460));
+  // And so on, never more than there is room for.
+  world.acknowledge(1460, 4000);
+  world.settle();
+  EXPECT_EQ(world.link.take().at(0).payload, bytes_from(1460, 2920));
+  world.acknowledge(4380, 4000);
+  world.settle();
+  EXPECT_EQ(world.link.take().at(0).payload, bytes_from(4380, 4000));
+  world.acknowledge(40000, 65535);
+  world.settle();
+  EXPECT_TRUE(world.link.take().empty());
+  EXPECT_EQ(world.flow->deadline(), Time::max());
+}
+
 TEST(TcpFlow, SilenceIsAnsweredByRepetitionEverMoreRarely) {
   FlowWorld world;
   world.open();
