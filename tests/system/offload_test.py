@@ -6,13 +6,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import hashlib
-import os
 import signal
 import socket
 import struct
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,6 +18,7 @@ from frames import mac
 from netns import NetNamespace
 from port_table import counters, drops
 from switch_process import Switch, is_original, switch_program
+from transfer import exchange
 from waiting import wait_until
 
 pytestmark = [
@@ -123,31 +121,13 @@ def configure(namespace: NetNamespace, interface: str, address: str) -> None:
     namespace.ip("link", "set", interface, "up")
 
 
-def exchange(left: NetNamespace, right: NetNamespace, size: int) -> None:
-    """Random bytes in both directions at once, compared by their digest."""
+def exchange_between(left: NetNamespace, right: NetNamespace, size: int) -> None:
     listener = right.call(lambda: socket.create_server((RIGHT, 0)))
     client = left.call(lambda: socket.create_connection(listener.getsockname(), timeout=20))
     server, _ = listener.accept()
-    with listener, client, server, ThreadPoolExecutor(4) as pool:
+    with listener, client, server:
         server.settimeout(20)
-        blobs = {client: os.urandom(size), server: os.urandom(size)}
-        heard = {end: pool.submit(receive_all, end) for end in blobs}
-        for end, blob in blobs.items():
-            pool.submit(send_all, end, blob)
-        assert heard[client].result() == hashlib.sha256(blobs[server]).digest()
-        assert heard[server].result() == hashlib.sha256(blobs[client]).digest()
-
-
-def send_all(end: socket.socket, blob: bytes) -> None:
-    end.sendall(blob)
-    end.shutdown(socket.SHUT_WR)
-
-
-def receive_all(end: socket.socket) -> bytes:
-    digest = hashlib.sha256()
-    while part := end.recv(1 << 16):
-        digest.update(part)
-    return digest.digest()
+        exchange(client, server, size)
 
 
 @pytest.mark.parametrize("keys", ["", "?offload=off"])
@@ -160,7 +140,7 @@ def test_bytes_cross_between_two_taps(keys: str) -> None:
         configure(left, "left0", LEFT)
         left.ip("link", "set", "right0", "netns", right.name)
         configure(right, "right0", RIGHT)
-        exchange(left, right, 20_000_000)
+        exchange_between(left, right, 20_000_000)
         assert not drops(switch.console(), 1).get("malformed_offload")
 
 
@@ -174,7 +154,7 @@ def test_bytes_cross_between_a_tap_and_a_vde_client() -> None:
             ClientProcess("vde_plug", "tap://right0", f"vde://{switch.ctl_dir}", netns=right.name)
         )
         configure(right, "right0", RIGHT)
-        exchange(left, right, 20_000_000)
+        exchange_between(left, right, 20_000_000)
 
 
 @pytest.fixture
