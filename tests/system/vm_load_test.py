@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from client_process import plugged
+from machines import QUESTION_PAUSE_S, answer_time
 from netns import NetNamespace
 from switch_process import REPOSITORY, Switch
 from vde_client import VdeClient
@@ -79,25 +80,12 @@ def storm(ctl: Path, destination: str, size: int) -> Iterator[None]:
             sender.kill()
 
 
-def waited_for_cpu(pid: int) -> float:
-    """Milliseconds that the main thread of a process was ready to run but had no CPU, so far."""
-    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e6
-
-
 def answer_times(vm: Vm) -> list[float]:
-    """Milliseconds that QMP takes, for many questions spread over about a second. The time in which QEMU or this
-    test wanted a CPU that others had is left out: it says nothing about the switch."""
-    qmp = vm.qmp()
+    """Milliseconds that QMP takes, for many questions spread over about a second."""
     taken = []
     for _ in range(QUESTIONS):
-        waited = [waited_for_cpu(pid) for pid in (vm.pid, os.getpid())]
-        start = time.monotonic()
-        assert qmp.run("query-status")["running"]
-        elapsed = (time.monotonic() - start) * 1000
-        # Both may have waited at the same time, so only the longer of the two is surely not the switch's.
-        taken.append(elapsed - max(waited_for_cpu(pid) - before
-                                   for pid, before in zip((vm.pid, os.getpid()), waited, strict=True)))
-        time.sleep(0.005)  # The pace of the questions, not a wait for an event.
+        taken.append(answer_time(vm))
+        time.sleep(QUESTION_PAUSE_S)
     return taken
 
 

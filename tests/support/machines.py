@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""What a virtual machine notices of what happens to its switch: its monitor's answers, and its pings."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from switch_process import Switch
+from vm import Vm, vde_card
+
+# The pace of the questions to a monitor.
+QUESTION_PAUSE_S = 0.005
+
+_counter = itertools.count(1)
+
+
+def waited_for_cpu(pid: int, thread: int | None = None) -> float:
+    """Milliseconds that a thread (the main one) was ready to run but had no CPU, so far."""
+    return int(Path(f"/proc/{pid}/task/{thread or pid}/schedstat").read_text().split()[1]) / 1e6
+
+
+def answer_time(vm: Vm, keeper: int = 0) -> float:
+    """Milliseconds that QMP takes for one question. The time in which QEMU or we (or a keeper, which acts when
+    nobody else does) wanted a CPU that others had is left out: it says nothing about the switch."""
+    qmp = vm.qmp()
+    threads = [(vm.pid, vm.pid), (os.getpid(), threading.get_native_id())]
+    if keeper:
+        threads.append((keeper, keeper))
+    waited = [waited_for_cpu(*thread) for thread in threads]
+    start = time.monotonic()
+    assert qmp.run("query-status")["running"]
+    elapsed = (time.monotonic() - start) * 1000
+    # They may have waited at the same time, so only the longest is surely not the switch's.
+    return elapsed - max(waited_for_cpu(*thread) - before
+                         for thread, before in zip(threads, waited, strict=True))
+
+
+@dataclass
+class Monitor:
+    """Asks a machine's QMP all the time, while the block lasts."""
+
+    vm: Vm
+    keeper: int = 0
+    taken: list[float] = field(default_factory=list)  # ms
+
+    def __enter__(self) -> Monitor:
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(30)
+
+    @property
+    def worst(self) -> float:
+        """Milliseconds; a monitor that answers no more is as bad as can be."""
+        return max(self.taken) if self.taken and not self._thread.is_alive() else float("inf")
+
+    def _ask(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._end.wait(QUESTION_PAUSE_S):
+                before = time.monotonic()
+                try:
+                    self.taken.append(answer_time(self.vm, self.keeper))
+                except OSError:
+                    self.taken.append((time.monotonic() - before) * 1000)
+                    raise
+
+
+@dataclass
+class Pings:
+    """Echo requests of a machine to an address, at a steady pace while the block lasts."""
+
+    vm: Vm
+    address: str
+    every_s: float = 0.02
+    size: int = 56
+    sent: int = 0
+    answered: int = 0
+
+    def __enter__(self) -> Pings:
+        self._file = f"/tmp/pings{next(_counter)}"
+        self._pid = self.vm.check(f"ping -q -s {self.size} -i {self.every_s} {self.address} "
+                                  f">{self._file} & echo $!")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        text = self.vm.run(f"kill -INT {self._pid}; while kill -0 {self._pid} 2>/dev/null; do usleep 10000; done; "
+                           f"cat {self._file}").text
+        match = re.search(r"(\d+) packets transmitted, (\d+) packets received", text)
+        assert match or kind, f"{self.vm.name}: ping says {text!r}"
+        if match:
+            self.sent, self.answered = int(match[1]), int(match[2])
+
+    @property
+    def lost(self) -> int:
+        return self.sent - self.answered
+
+
+@dataclass
+class Lab:
+    switch: Switch
+    alpha: Vm
+    beta: Vm
+
+    def monitor(self, vm: Vm) -> Monitor:
+        return Monitor(vm, self.switch.pid)
+
+
+@contextlib.contextmanager
+def two_machines(switch: Switch, subnet: str = "10.77.9") -> Iterator[Lab]:
+    """Two machines on one switch that have heard of each other."""
+    with contextlib.ExitStack() as stack:
+        machines = [stack.enter_context(
+            Vm(name, f"{subnet}.{number}/24", vde_card(switch.ctl_dir, f"52:54:00:77:09:{number:02x}")))
+            for number, name in ((2, "alpha"), (3, "beta"))]
+        for machine in machines:
+            machine.wait_up()
+        assert machines[0].ping_replies(machines[1].address, 2) == 2
+        yield Lab(switch, *machines)
