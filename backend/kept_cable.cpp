@@ -45,6 +45,8 @@ class KeptCable final : public Service {
     part.kind = settings_.url.substr(0, settings_.url.find(':'));
     part.set("url",
              fmt::format("{}?port={}{}", settings_.url, *settings_.port, settings_.url_options));
+    // Else it would be kept in the successor by nobody, for ever.
+    if (holds_ && !was_held_) part.set("held_port", *settings_.port);
     return part;
   }
 

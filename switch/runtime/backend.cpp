@@ -79,6 +79,10 @@ Result<void> BackendRegistry::adopt(const HandoverPart& part, Patchbay& patchbay
   if (backend != nullptr && backend->adopt != nullptr) return backend->adopt(part, patchbay);
   const Result<BackendOptions> options = BackendOptions::parse(part.text("url"));
   if (!options) return options.error();
+  // What is opened again holds its port again, if it has to.
+  if (const auto held = part.number("held_port", kPortMax)) {
+    patchbay.hold(static_cast<PortId>(*held), false);
+  }
   return open(options.value(), patchbay);
 }
 

@@ -276,6 +276,31 @@ TEST_F(PlugBackendTest, ASuccessorOpensItAgain) {
   EXPECT_TRUE(BackendOptions::parse(part->text("url")).ok());
 }
 
+TEST_F(PlugBackendTest, InASuccessorThePortIsHeldNoLongerThanTheCableIsLoose) {
+  ASSERT_TRUE(open(url("?port=7")).ok());
+  ASSERT_TRUE(bridge.port(7)->reserved);
+  const std::vector<HandoverPart> parts = lane.handover(HandoverReason::commit);
+  ASSERT_EQ(parts.size(), 1U);
+  Switch successor({MacAddress::from_number(3), 32, 1, 4096}, pool, events);
+  Lane its_lane(successor, pool, *loop, log);
+  ASSERT_TRUE(successor.restore(bridge.state()).ok());
+  ASSERT_TRUE(registry_.adopt(parts.front(), its_lane).ok());
+  EXPECT_TRUE(successor.port(7)->reserved);
+  start_far();
+  ASSERT_TRUE(until_both([&] {
+    its_lane.serve_ready();
+    return successor.port(7)->active();
+  })) << log.text();
+  EXPECT_FALSE(successor.port(7)->reserved);
+  its_lane.close_plug(*successor.port(7)->plugs().front(), UnplugReason::by_operator);
+  its_lane.serve_ready();
+  PlugRequest client;
+  client.port = 7;
+  client.traits.identity.uid = 1000;
+  EXPECT_TRUE(its_lane.reserve(client).ok());
+  its_lane.close_all();
+}
+
 TEST_F(PlugBackendTest, WithoutReconnectItEndsAndSaysSo) {
   std::string why;
   const PlugSettings settings =
