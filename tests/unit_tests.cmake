@@ -22,7 +22,6 @@ add_executable(lanyard_tests
   backend/gateway/fragment_reassembler_test.cpp
   backend/gateway/frame_channel_test.cpp
   backend/gateway/frame_sanitiser_test.cpp
-  backend/gateway/given_listener_test.cpp
   backend/gateway/guest_output_test.cpp
   backend/gateway/guest_side_test.cpp
   backend/gateway/lease_file_test.cpp

@@ -39,7 +39,8 @@ constexpr std::array kCalls{
     "timerfd_settime", "clock_gettime", "clock_nanosleep", "sched_yield", "rt_sigprocmask",
     "rt_sigreturn", "restart_syscall",
     // Frames, the daemon, and descriptors of any kind.
-    "read", "write", "writev", "recvmsg", "recvmmsg", "sendmsg", "sendmmsg", "close", "fcntl",
+    "read", "write", "writev", "recvmsg", "recvmmsg", "sendmsg", "sendmmsg", "close", "dup3",
+    "fcntl",
     // Sockets, once they are there.
     "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen",
     "poll", "ppoll", "recvfrom", "sendto", "setsockopt", "shutdown",

@@ -12,7 +12,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "backend/gateway/given_listener.h"
 #include "backend/gateway/nat_translator.h"
 #include "backend/gateway/process.h"
 #include "switch/base/text.h"
@@ -276,15 +275,13 @@ int NatTranslator::listen(const ForwardConfig& forward, std::uint16_t port,
   const std::size_t host_size = host_name(forward, port, host);
   const std::size_t guest_size =
       socket_name(guest, static_cast<std::uint16_t>(forward.guest_port + port), to);
-  const auto add = [&] {
+  if (forward.unix_path.empty()) {
     return engine_->add_forward(&host.any, host_size, &to.any, guest_size, forward_flags(forward));
-  };
-  if (forward.unix_path.empty()) return add();
+  }
   if (context_.path_listeners == nullptr) return ENOTSUP;
   Result<UniqueFd> listener = context_.path_listeners->listen(forward.unix_path);
   if (!listener) return listener.error().code;
-  const GivenListener given(listener.take());
-  const int code = add();
+  const int code = engine_->add_forward(listener.take(), &to.any, guest_size);
   if (code != 0) context_.path_listeners->unlisten(forward.unix_path);
   return code;
 }

@@ -77,6 +77,20 @@ struct SlirpEngine::Impl {
     }
   }
 
+  // Those that libslirp would wait for.
+  std::set<int> descriptors() const {
+    std::set<int> all;
+    std::uint32_t timeout_ms = 0;
+    slirp_pollfds_fill(
+        slirp, &timeout_ms,
+        [](int fd, int, void* to) {
+          static_cast<std::set<int>*>(to)->insert(fd);
+          return -1;
+        },
+        &all);
+    return all;
+  }
+
   void set_callbacks() {
     callbacks.send_packet = [](const void* bytes, std::size_t size, void* opaque) -> ssize_t {
       // Its own buffer on its stack, const only in the signature.
@@ -414,6 +428,33 @@ int SlirpEngine::add_forward(const sockaddr* host, std::size_t host_size, const 
                                         guest, static_cast<socklen_t>(guest_size), flags);
   const int code = result == 0 ? 0 : (errno != 0 ? errno : EINVAL);
   if (code == 0) fill();
+  return code;
+}
+
+// libslirp listens only where it has bound itself, and its sandbox refuses it a Unix socket. So it
+// binds some port of the loopback interface, and the listener takes that socket's place, under its
+// number, before anything is accepted. To be removed by the listener's own name.
+int SlirpEngine::add_forward(const UniqueFd& listener, const sockaddr* guest,
+                             std::size_t guest_size) {
+  const std::set<int> before = impl_->descriptors();
+  sockaddr_in any{};
+  any.sin_family = AF_INET;
+  any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  errno = 0;
+  if (slirp_add_hostxfwd(impl_->slirp, reinterpret_cast<const sockaddr*>(&any), sizeof any, guest,
+                         static_cast<socklen_t>(guest_size), 0) != 0) {
+    return errno != 0 ? errno : EINVAL;
+  }
+  int code = ENOTSUP;
+  for (const int made : impl_->descriptors()) {
+    if (before.contains(made)) continue;
+    code = ::dup3(listener.get(), made, O_CLOEXEC) == made ? 0 : errno;
+    if (code == 0) break;
+    socklen_t size = sizeof any;
+    ::getsockname(made, reinterpret_cast<sockaddr*>(&any), &size);
+    (void)slirp_remove_hostxfwd(impl_->slirp, reinterpret_cast<const sockaddr*>(&any), size, 0);
+  }
+  fill();
   return code;
 }
 

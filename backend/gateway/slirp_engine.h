@@ -81,6 +81,8 @@ class SlirpEngine {
   // EADDRINUSE and the like as errno gives them.
   int add_forward(const sockaddr* host, std::size_t host_size, const sockaddr* guest,
                   std::size_t guest_size, int flags);
+  // The same for who listens already, at a name of any kind.
+  int add_forward(const UniqueFd& listener, const sockaddr* guest, std::size_t guest_size);
   void remove_forward(const sockaddr* host, std::size_t host_size, int flags);
   // Only between addresses: whether there is one at all is settled at creation.
   Result<void> set_outbound(const std::string& v4, const std::string& v6);

@@ -252,6 +252,20 @@ TEST(NatForward, TakesFiveHundredConnectionsAtOnce) {
   EXPECT_EQ(seen.size(), 500U);
 }
 
+// Of this process, at Internet addresses.
+std::size_t internet_listeners() {
+  std::size_t count = 0;
+  for (int fd = 0; fd < 1024; ++fd) {
+    int domain = 0;
+    int listening = 0;
+    socklen_t size = sizeof domain;
+    if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || domain == AF_UNIX) continue;
+    ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
+    count += listening != 0 ? 1 : 0;
+  }
+  return count;
+}
+
 TEST(NatForward, ByUnixSocket) {
   NatWorld world;
   world.directory.macs[kGuest4] = world.guest.mac;
@@ -263,6 +277,7 @@ TEST(NatForward, ByUnixSocket) {
   forward.guest_port = 80;
   const auto added = world.nat->add_forward(forward);
   ASSERT_TRUE(added.ok()) << added.error().text;
+  EXPECT_EQ(internet_listeners(), 0U) << "the one that libslirp made is gone";
   struct stat status {};
   ASSERT_EQ(::stat(forward.unix_path.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600U);
