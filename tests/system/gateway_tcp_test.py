@@ -154,12 +154,14 @@ def test_each_direction_ends_by_itself(plain: Lab) -> None:
             second.shutdown(socket.SHUT_WR)
             assert first.recv(100) == b"answer"
             assert first.recv(100) == b""
-    wait_until("all flows have ended", lambda: not plain.flows())
+    # libslirp keeps a connection that has ended for ten seconds.
+    wait_until("all flows have ended", lambda: not plain.flows(), timeout=20)
 
 
 def test_a_reset_is_a_reset(plain: Lab) -> None:
     at_once = struct.pack("ii", 1, 0)
-    for by_guest in (True, False):
+    # libslirp makes a guest's reset an end.
+    for by_guest in (True, False) if plain.engine == "direct" else (False,):
         with plain.connected() as (client, server):
             one, other = (client, server) if by_guest else (server, client)
             one.sendall(b"x")
@@ -182,7 +184,7 @@ def test_where_there_is_no_way_the_router_says_so(tmp_path: Path) -> None:
     """At once, or when a router on the way has said it."""
     syn = TCP(sport=4000, dport=80, flags="S", seq=5)
     with way_out() as way, GatewayProcess(tmp_path, way.host) as gateway:
-        gateway.configure(NAT)
+        gateway.configure(NAT | {"tcp_engine": "direct"})
         way.host.ip("route", "add", "unreachable", "10.9.4.0/24")
         way.host.ip("-6", "route", "add", "unreachable", "fd09:4::/64")
         ether = Ether(src="52:54:00:12:34:56", dst="52:55:0a:00:02:02")
