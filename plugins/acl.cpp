@@ -184,7 +184,8 @@ class Acl {
  private:
   using Handler = int (Acl::*)(std::string_view, lanyard_reply*);
   template <Handler handler>
-  int add_command(const char* path, const char* synopsis, const char* help, bool data = false);
+  int add_command(const char* path, const char* synopsis, const char* help,
+                  std::uint32_t effect = LANYARD_ADDS);
   int add(std::string_view text, lanyard_reply*);
   int remove(std::string_view text, lanyard_reply*);
   int list(std::string_view, lanyard_reply* reply);
@@ -266,10 +267,12 @@ int Acl::set_default(std::string_view text, lanyard_reply*) {
 }
 
 template <Acl::Handler handler>
-int Acl::add_command(const char* path, const char* synopsis, const char* help, bool data) {
+int Acl::add_command(const char* path, const char* synopsis, const char* help,
+                     std::uint32_t effect) {
   lanyard_command row{};
   row.size = sizeof row;
-  row.has_data = data ? 1 : 0;
+  row.has_data = effect == LANYARD_SHOWS ? 1 : 0;
+  row.effect = effect;
   row.path = path;
   row.synopsis = synopsis;
   row.help = help;
@@ -288,8 +291,10 @@ int Acl::start() {
   if (const int error = host_->add_filter(host_, &filter); error < 0) return error;
   add_command<&Acl::add>("acl/add", "RULE", "allow|deny [src|dst MAC[/N]] [type T] [vlan V] ...");
   add_command<&Acl::remove>("acl/del", "[N]", "take rule N away, or all");
-  add_command<&Acl::list>("acl/list", "", "list the rules and how often each decided", true);
-  return add_command<&Acl::set_default>("acl/default", "allow|deny", "where no rule fits");
+  add_command<&Acl::list>("acl/list", "", "list the rules and how often each decided",
+                          LANYARD_SHOWS);
+  return add_command<&Acl::set_default>("acl/default", "allow|deny", "where no rule fits",
+                                        LANYARD_SETS);
 }
 
 int start_plugin(const lanyard_host* host, void** self) {

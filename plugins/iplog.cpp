@@ -502,6 +502,7 @@ int Iplog::add(const char* path, const char* synopsis, const char* help, bool da
   lanyard_command row{};
   row.size = sizeof row;
   row.has_data = data ? 1 : 0;
+  row.effect = data ? LANYARD_SHOWS : LANYARD_ADDS;
   row.path = path;
   row.synopsis = synopsis;
   row.help = help;

@@ -92,6 +92,11 @@ struct lanyard_filter {
   void (*frames)(void* self, struct lanyard_batch* batch);
 };
 
+/* What a command does to the plugin, for a fresh one that is to become like it (host->again): every
+ * line is run again; only the last of this path, when it says all that those before it said; none,
+ * as it only shows. */
+enum { LANYARD_ADDS = 0, LANYARD_SETS = 1, LANYARD_SHOWS = 2 };
+
 struct lanyard_command {
   uint32_t size;
   uint32_t has_data; /* the reply has a block of lines, made with host->reply() */
@@ -100,6 +105,8 @@ struct lanyard_command {
   const char* help;
   /* `arguments` is what follows the path, without blanks at its ends. */
   int (*run)(void* self, const char* arguments, struct lanyard_reply* reply);
+  uint32_t effect; /* one of the above */
+  uint32_t reserved;
 };
 
 /* A stream of lines that consoles subscribe to with debug/add. */
@@ -181,9 +188,8 @@ struct lanyard_host {
 
   /* Time never goes back; it stands still during a call. */
   uint64_t (*now_ns)(const struct lanyard_host* host);
-  /* Once after delay_ns, and every period_ns from then on unless that is 0. A timer without a
-   * period is on time to some microseconds, which costs a processor for 150 us. The timer's number,
-   * or 0 when there is no room for one more; a number is good until the timer has run for the last
+  /* Once after delay_ns, and every period_ns from then on unless that is 0. The timer's number, or
+   * 0 when there is no room for one more; a number is good until the timer has run for the last
    * time. */
   uint64_t (*add_timer)(const struct lanyard_host* host, uint64_t delay_ns, uint64_t period_ns,
                         void (*expired)(void* argument), void* argument);
@@ -219,6 +225,11 @@ struct lanyard_host {
    * endpoint, made printable, or "". The text is good until the next call. */
   int64_t (*port_user)(const struct lanyard_host* host, uint16_t port);
   const char* (*port_description)(const struct lanyard_host* host, uint16_t port);
+
+  /* 1: the process is the successor of one that had this plugin. After start() the commands that
+   * succeeded there are run again, in order, by their `effect`. */
+  uint32_t again;
+  uint32_t reserved_at_end;
 };
 
 #define LANYARD_HELD_MAX 65536

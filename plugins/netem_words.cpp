@@ -440,6 +440,8 @@ int Netem::add_words() {
     lanyard_command row{};
     row.size = sizeof row;
     row.has_data = word.has_data ? 1 : 0;
+    const bool shows = word.has_data && std::string_view(word.path) != "load";
+    row.effect = shows ? LANYARD_SHOWS : LANYARD_ADDS;
     row.path = path.c_str();
     row.synopsis = word.synopsis;
     row.help = word.help;

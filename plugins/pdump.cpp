@@ -20,6 +20,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdarg>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -48,13 +49,17 @@ struct BpfProgram {
 
 class Pdump {
  public:
-  explicit Pdump(const lanyard_host* host) : host_(host) {}
+  explicit Pdump(const lanyard_host* host) : host_(host) {
+    // What a process before us captured is not written over.
+    settings_.keep_old = host->size > offsetof(lanyard_host, again) && host->again != 0;
+  }
   int start();
 
  private:
   using Handler = int (Pdump::*)(std::string_view, lanyard_reply*);
   template <Handler handler>
-  int add(const char* path, const char* synopsis, const char* help, bool data = false);
+  int add(const char* path, const char* synopsis, const char* help, bool data = false,
+          std::uint32_t effect = LANYARD_SETS);
   int active(std::string_view text, lanyard_reply*);
   int filename(std::string_view text, lanyard_reply* reply);
   int buffered(std::string_view text, lanyard_reply*);
@@ -190,6 +195,7 @@ int Pdump::active(std::string_view text, lanyard_reply*) {
   captured_ = 0;
   dropped_ = 0;
   writer_ = std::make_unique<Writer>(settings_);
+  settings_.keep_old = false;
   return 0;
 }
 
@@ -299,9 +305,11 @@ int Pdump::showinfo(std::string_view, lanyard_reply* reply) {
 }
 
 template <Pdump::Handler handler>
-int Pdump::add(const char* path, const char* synopsis, const char* help, bool data) {
+int Pdump::add(const char* path, const char* synopsis, const char* help, bool data,
+               std::uint32_t effect) {
   lanyard_command row{};
   row.size = sizeof row;
+  row.effect = effect;
   row.has_data = data ? 1 : 0;
   row.path = path;
   row.synopsis = synopsis;
@@ -322,14 +330,16 @@ int Pdump::start() {
   };
   if (const int error = host_->add_filter(host_, &filter); error < 0) return error;
   add<&Pdump::active>("pdump/active", "0/1", "start or stop dumping", true);
-  add<&Pdump::filename>("pdump/filename", "[FILE]", "show or set the file (or pipe)", true);
+  add<&Pdump::filename>("pdump/filename", "[FILE]", "show or set the file (or pipe)", true,
+                        LANYARD_ADDS);
   add<&Pdump::buffered>("pdump/buffered", "0/1", "0=write every frame at once", true);
   add<&Pdump::filter>("pdump/filter", "[EXPRESSION]", "only what fits (pcap-filter(7))", true);
   add<&Pdump::rotate>("pdump/rotate", "MB [FILES]", "begin a new file after so many MB");
   add<&Pdump::ports>("pdump/ports", "[N ...]", "only frames of these ports");
   add<&Pdump::direction>("pdump/direction", "in|out|both", "into the switch, out of it, or both");
   add<&Pdump::ring>("pdump/ring", "MB", "how much may wait to be written");
-  return add<&Pdump::showinfo>("pdump/showinfo", "", "show settings and counters", true);
+  return add<&Pdump::showinfo>("pdump/showinfo", "", "show settings and counters", true,
+                               LANYARD_SHOWS);
 }
 
 int start_plugin(const lanyard_host* host, void** self) {

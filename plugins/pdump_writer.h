@@ -15,13 +15,16 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 
 namespace pdump {
@@ -113,6 +116,7 @@ struct Settings {
   std::uint64_t rotate_bytes = 0;  // 0: one file
   std::size_t rotate_files = 0;    // 0: keep all
   std::size_t ring_bytes = kRingDefault;
+  bool keep_old = false;  // begin behind the files that are there
 };
 
 // Writes what is in the ring until it is told to end. To be destroyed when finished(), or its end
@@ -161,6 +165,7 @@ class Writer {
   bool open_file();
   void fail(const char* what);
   std::string name_of(std::uint64_t number) const;
+  std::uint64_t first_free() const;
 
   const Settings settings_;
   Ring ring_;
@@ -181,6 +186,30 @@ class Writer {
 // FILE, then FILE.1, FILE.2 and so on.
 inline std::string Writer::name_of(std::uint64_t number) const {
   return number == 0 ? settings_.file : settings_.file + "." + std::to_string(number);
+}
+
+// The number behind the highest that is there; a pipe is used again.
+inline std::uint64_t Writer::first_free() const {
+  struct stat info {};
+  const bool there = ::lstat(settings_.file.c_str(), &info) == 0;
+  if (there && !S_ISREG(info.st_mode)) return 0;
+  std::uint64_t free = there ? 1 : 0;
+  const std::filesystem::path file(settings_.file);
+  const std::string start = file.filename().string() + ".";
+  std::error_code error;
+  const std::filesystem::path place = file.has_parent_path() ? file.parent_path() : ".";
+  for (std::filesystem::directory_iterator at(place, error), end; !error && at != end;
+       at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (!name.starts_with(start)) continue;
+    std::uint64_t number = 0;
+    const char* const last = name.data() + name.size();
+    const auto [stop, bad] = std::from_chars(name.data() + start.size(), last, number);
+    if (bad == std::errc() && stop == last && number < UINT32_MAX) {
+      free = std::max(free, number + 1);
+    }
+  }
+  return free;
 }
 
 inline void Writer::fail(const char* what) {
@@ -297,6 +326,7 @@ inline void Writer::write_ready() {
 }
 
 inline void Writer::run() {
+  if (settings_.keep_old) files_.store(first_free(), std::memory_order_relaxed);
   // The file is there, with its header, before the first frame is.
   open_file();
   std::unique_lock lock(mutex_);

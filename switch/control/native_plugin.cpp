@@ -130,8 +130,9 @@ NativePlugin::NativePlugin(Library library, const lanyard_plugin& table, std::st
       environment_(environment),
       host_(make_host_table(*this)) {}
 
-Result<void> NativePlugin::start() {
+Result<void> NativePlugin::start(bool again) {
   const Call call(*this);
+  host_->again = again ? 1 : 0;
   if (const int error = table_.start(host_.get(), &self_); error < 0) {
     return Error{-error,
                  fmt::format("{} did not start: {}", printable(file_), std::strerror(-error))};

@@ -56,7 +56,8 @@ class NativePlugin final : public Plugin {
   NativePlugin(const NativePlugin&) = delete;
   NativePlugin& operator=(const NativePlugin&) = delete;
 
-  Result<void> start();
+  // Whether a process before this one had it, and what was said to it will be said again.
+  Result<void> start(bool again = false);
 
   const std::string& name() const override { return name_; }
   const std::string& help() const override { return help_; }
@@ -64,6 +65,7 @@ class NativePlugin final : public Plugin {
   void on_event(const Event& event) override;
   bool wants_mac_events() const override;
   void on_hangup_signal() override;
+  std::vector<std::string> commands() const override { return commands_; }
 
   PluginEnvironment& environment() { return environment_; }
   void* self() const { return self_; }

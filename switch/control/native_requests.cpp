@@ -57,12 +57,17 @@ int NativePlugin::add_command(const lanyard_command* given) {
   command.synopsis = row.synopsis;
   command.help = row.help;
   command.has_data = table.has_data != 0;
-  command.run = [this, run = table.run](CommandContext&, Args& args, Reply& reply) -> Result<void> {
+  command.run = [this, table, path = std::string_view(row.path)](CommandContext&, Args& args,
+                                                                 Reply& reply) -> Result<void> {
     const Call call(*this);
     const std::string arguments(args.rest());
     const int error =
-        run(self_, arguments.c_str(), reinterpret_cast<lanyard_reply*>(&reply));  // NOLINT
-    if (error >= 0) return {};
+        table.run(self_, arguments.c_str(), reinterpret_cast<lanyard_reply*>(&reply));  // NOLINT
+    if (error >= 0) {
+      const Replaces replaces = table.effect == LANYARD_SETS ? Replaces::path : Replaces::nothing;
+      if (table.effect != LANYARD_SHOWS) note_said(path, arguments, replaces);
+      return {};
+    }
     return Error{-error, fmt::format("{}: {}", name_, std::strerror(-error))};
   };
   environment_.commands.add(command);
@@ -140,10 +145,9 @@ std::uint64_t NativePlugin::add_timer(std::uint64_t delay_ns, std::uint64_t peri
   const std::uint64_t number = next_timer_++;
   Timer& timer = timers_[number];
   timer.period = Duration(static_cast<std::int64_t>(std::min(period_ns, kLongest)));
-  const Duration delay(static_cast<std::int64_t>(std::min(delay_ns, kLongest)));
-  const auto ends = [this, number, expired, argument] { expire(number, expired, argument); };
-  EventLoop& loop = environment_.lane.loop();
-  timer.handle = period_ns == 0 ? loop.exactly_after(delay, ends) : loop.after(delay, ends);
+  timer.handle = environment_.lane.loop().after(
+      Duration(static_cast<std::int64_t>(std::min(delay_ns, kLongest))),
+      [this, number, expired, argument] { expire(number, expired, argument); });
   return number;
 }
 

@@ -4,9 +4,13 @@
 // reach. Lane thread only.
 #pragma once
 
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "switch/base/fd.h"
 #include "switch/base/log.h"
@@ -43,6 +47,9 @@ class Library {
 
 class Plugin {
  public:
+  // How many lines of a plugin are kept for a successor.
+  static constexpr std::size_t kSaidMax = 4096;
+
   virtual ~Plugin() = default;
   virtual const std::string& name() const = 0;
   virtual const std::string& help() const = 0;
@@ -58,6 +65,24 @@ class Plugin {
   virtual Result<void> try_end() { return {}; }
   // Its library shall not be closed when it is destroyed.
   virtual void abandon() {}
+  // The commands it brought, by path.
+  virtual std::vector<std::string> commands() const = 0;
+
+  // What was said to it that made a difference, in order: who says it again to a fresh one has one
+  // like it. The oldest lines are lost past kSaidMax.
+  std::vector<std::string> said() const;
+
+ protected:
+  // What takes the place of earlier lines: none, those of the same path, the same line.
+  enum class Replaces : std::uint8_t { nothing, path, line };
+  void note_said(std::string_view path, std::string_view arguments, Replaces replaces);
+
+ private:
+  struct Said {
+    std::string path;
+    std::string arguments;
+  };
+  std::deque<Said> said_;
 };
 
 }  // namespace lanyard

@@ -10,6 +10,24 @@
 
 namespace lanyard {
 
+std::vector<std::string> Plugin::said() const {
+  std::vector<std::string> lines;
+  for (const Said& one : said_) {
+    lines.push_back(one.arguments.empty() ? one.path
+                                          : fmt::format("{} {}", one.path, one.arguments));
+  }
+  return lines;
+}
+
+void Plugin::note_said(std::string_view path, std::string_view arguments, Replaces replaces) {
+  std::erase_if(said_, [&](const Said& one) {
+    return replaces != Replaces::nothing && one.path == path &&
+           (replaces == Replaces::path || one.arguments == arguments);
+  });
+  if (said_.size() == kSaidMax) said_.pop_front();
+  said_.push_back({std::string(path), std::string(arguments)});
+}
+
 PluginHost::PluginHost(PluginEnvironment environment)
     : environment_(environment), vde_(environment_) {
   environment_.hub.add_sink(*this);
@@ -70,7 +88,7 @@ Result<std::unique_ptr<Plugin>> PluginHost::load(const std::string& file) {
                                      printable(plugin->file()))};
   }
   auto plugin = std::make_unique<NativePlugin>(library.take(), table.value(), file, environment_);
-  if (const Result<void> started = plugin->start(); !started) return started.error();
+  if (const Result<void> started = plugin->start(adopting_); !started) return started.error();
   return std::unique_ptr<Plugin>(std::move(plugin));
 }
 
@@ -85,6 +103,65 @@ Result<void> PluginHost::remove(std::string_view prefix) {
   plugins_.erase(found);
   end(std::move(plugin));
   environment_.hub.refresh();
+  return {};
+}
+
+Result<void> PluginHost::say(const Plugin& plugin, std::string_view line, Reply& reply) {
+  const Command* const command = environment_.commands.match(line);
+  const std::vector<std::string> own = plugin.commands();
+  if (command == nullptr || std::find(own.begin(), own.end(), command->path) == own.end()) {
+    return Error{EINVAL, fmt::format("{} has no command '{}'; it has {}", plugin.name(),
+                                     printable(line), fmt::join(own, ", "))};
+  }
+  CommandContext context{environment_.bridge,
+                         environment_.lane,
+                         environment_.backends,
+                         environment_.commands,
+                         no_info_,
+                         environment_.log,
+                         environment_.hub,
+                         this};
+  const CommandTable::Outcome outcome = environment_.commands.run(context, line, reply);
+  reply.finish();
+  if (outcome.result) return {};
+  const std::string said(trim(reply.text()));
+  return Error{outcome.result.error().code,
+               fmt::format("'{}': {}{}{}", printable(line), outcome.result.error().text,
+                           said.empty() ? "" : ": ", printable(said))};
+}
+
+// ---- a successor process ----
+
+HandoverPart PluginHost::handover(const Plugin& plugin) {
+  HandoverPart part;
+  part.kind = "plugin";
+  part.set("name", plugin.name());
+  part.set("file", plugin.file());
+  part.set("said", fmt::format("{}", fmt::join(plugin.said(), "\n")));
+  return part;
+}
+
+std::vector<HandoverPart> PluginHost::handover() const {
+  std::vector<HandoverPart> parts;
+  for (const auto& plugin : plugins_) parts.push_back(handover(*plugin));
+  return parts;
+}
+
+Result<void> PluginHost::adopt(const HandoverPart& part) {
+  adopting_ = true;
+  const Result<void> added = add(part.text("file"));
+  adopting_ = false;
+  if (!added) return added;
+  const Plugin& plugin = *plugins_.back();
+  for (std::string_view rest = part.text("said"); !rest.empty();) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    Reply reply;
+    // What refers to what is gone need not keep the rest from being said.
+    if (const Result<void> done = say(plugin, rest.substr(0, end), reply); !done) {
+      environment_.log.warning("plugin {}, again: {}", plugin.name(), done.error().text);
+    }
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
   return {};
 }
 

@@ -27,6 +27,14 @@ class PluginHost final : public EventSink {
   Result<void> add(std::string_view name);
   // The first one whose name begins so. ENOENT.
   Result<void> remove(std::string_view prefix);
+  // Runs a command of this plugin; EINVAL when it has no such command. An error holds what the
+  // reply said.
+  Result<void> say(const Plugin& plugin, std::string_view line, Reply& reply);
+
+  // A plugin with what was said to it, for a successor process; all; and how that has one again.
+  static HandoverPart handover(const Plugin& plugin);
+  std::vector<HandoverPart> handover() const;
+  Result<void> adopt(const HandoverPart& part);
   // In the order in which they were loaded.
   const std::vector<std::unique_ptr<Plugin>>& plugins() const { return plugins_; }
 
@@ -43,6 +51,8 @@ class PluginHost final : public EventSink {
 
   PluginEnvironment environment_;
   VdePlugins vde_;
+  DaemonInfo no_info_;  // of which no plugin's command makes use
+  bool adopting_ = false;
   std::vector<std::unique_ptr<Plugin>> plugins_;
 };
 

@@ -176,6 +176,12 @@ void VdePlugin::end_registrations() {
 
 // ---- commands ----
 
+std::vector<std::string> VdePlugin::commands() const {
+  std::vector<std::string> paths;
+  for (const Row& row : commands_) paths.push_back((*row.text)[0]);
+  return paths;
+}
+
 void VdePlugin::add_command(const VdeCommand& given) {
   if (given.path == nullptr) return;
   const auto text = [](const char* foreign) {
@@ -238,7 +244,12 @@ Result<void> VdePlugin::run_command(const VdeCommand& row, Args& args, Reply& re
     append_lines({text, size}, reply);
     std::free(text);
   }
-  if (error == 0) return {};
+  if (error == 0) {
+    // Nothing says what it did. One without an argument only shows; of others, the order counts.
+    // Its own copy it may have written to.
+    if (kind != 0) note_said(row.path, args.rest(), Replaces::line);
+    return {};
+  }
   const int code = error > 0 && error < 1000 ? error : EINVAL;
   return Error{code, fmt::format("{}: {}", name_, std::strerror(code))};
 }

@@ -78,6 +78,7 @@ class VdePlugin final : public Plugin, public Filter {
   void on_console(bool began, int fd) override;
   Result<void> try_end() override;
   void abandon() override;
+  std::vector<std::string> commands() const override;
 
   void ingress(PortId in, std::span<FrameRef> frames, std::span<Verdict> verdicts) override;
   void egress(PortId out, std::span<Outgoing> frames, std::span<Verdict> verdicts) override;

@@ -137,6 +137,7 @@ HandoverState Daemon::handover(HandoverReason why) {
   record.state = switch_->state();
   record.parts = lane_->handover(why);
   if (state.sealed) seal_frames(*switch_, pool_, record);
+  for (HandoverPart& part : plugins_->handover()) state.parts.push_back(std::move(part));
   if (std::optional<HandoverPart> part = console_->handover(why)) {
     state.parts.push_back(std::move(*part));
   }
@@ -161,6 +162,13 @@ std::optional<int> Daemon::resume() {
     pid_file_.emplace(PidFile::adopt(found->second, kept_.keeper()));
   }
   make_console();
+  // First: consoles may listen to what plugins tell, and frames are not to pass an acl by.
+  for (const HandoverPart& part : before.parts) {
+    if (part.kind != "plugin") continue;
+    if (Result<void> adopted = plugins_->adopt(part); !adopted) {
+      log_.error("plugin {} is lost: {}", printable(part.text("name")), adopted.error().text);
+    }
+  }
   for (const HandoverPart& part : before.parts) {
     if (part.kind != "console") continue;
     if (Result<void> adopted = console_->adopt(part); !adopted) {

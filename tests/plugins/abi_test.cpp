@@ -38,9 +38,10 @@ TEST(PluginAbi, FramesAndBatches) {
 TEST(PluginAbi, WhatAPluginRegisters) {
   EXPECT_EQ(sizeof(lanyard_filter), 24U);
   EXPECT_AT(lanyard_filter, frames, 16);
-  EXPECT_EQ(sizeof(lanyard_command), 40U);
+  EXPECT_EQ(sizeof(lanyard_command), 48U);
   EXPECT_AT(lanyard_command, path, 8);
   EXPECT_AT(lanyard_command, run, 32);
+  EXPECT_AT(lanyard_command, effect, 40);
   EXPECT_EQ(sizeof(lanyard_category), 24U);
   EXPECT_EQ(sizeof(lanyard_backend), 40U);
   EXPECT_AT(lanyard_backend, open, 32);
@@ -80,7 +81,8 @@ TEST(PluginAbi, WhatTheHostOffers) {
   EXPECT_AT(lanyard_host, wake, 184);
   EXPECT_AT(lanyard_host, port_user, 192);
   EXPECT_AT(lanyard_host, port_description, 200);
-  EXPECT_EQ(sizeof(lanyard_host), 208U);
+  EXPECT_AT(lanyard_host, again, 208);
+  EXPECT_EQ(sizeof(lanyard_host), 216U);
 }
 
 }  // namespace

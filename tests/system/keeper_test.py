@@ -23,6 +23,9 @@ pytestmark = pytest.mark.ours
 
 Start = Callable[..., Switch]
 
+OURS = switch_program().parent.parent / "lib/lanyard/plugins"
+VDE2_IPLOG = Path("/usr/lib/vde2/plugins/iplog.so")
+
 CRASHES_MAX = 5  # within 10 s
 CRASH_LOOP = 70  # the exit code of a keeper that gives up
 LOST_MAX = 64  # frames a port, of issue and design
@@ -104,6 +107,49 @@ def test_what_was_configured_is_the_same_after_a_crash(kept: Switch) -> None:
     kill_switch_process(kept.pid)
     assert shown(kept) == before
     assert any("with a name" in line for line in before)
+
+
+@pytest.mark.parametrize("way", ["crash", "upgrade"])
+def test_plugins_are_there_again_with_all_that_was_said(kept: Switch, way: str) -> None:
+    acl = OURS / "acl.so"
+    if not acl.exists():
+        pytest.skip("the plugin acl is not built")
+    console = kept.console()
+    for command in (
+        f"plugin/add {acl}",
+        "acl/default deny",
+        f"acl/add allow src {mac(1).hex(':')}",
+        "acl/add allow type arp",
+        "acl/del 2",
+    ):
+        console.check(command)
+    console.run("acl/list")
+    before = console.run("acl/list").lines
+    console.close()
+    if way == "crash":
+        kill_switch_process(kept.pid)
+    else:
+        upgraded(kept)
+    console = kept.console()
+    assert console.run("plugin/list").lines[2:] == ["acl                    allow or deny frames"]
+    assert console.run("acl/list").lines == before
+    guest, peer = kept.client(), kept.client()
+    assert_reaches(guest, peer)
+    guest.send(frame(BROADCAST, mac(3)))
+    guest.send(frame(BROADCAST, mac(1)))
+    assert set(peer.drain(0.2)) == {frame(BROADCAST, mac(1))}
+
+
+@pytest.mark.skipif(not VDE2_IPLOG.exists(), reason="the plugins of the vde2 package are not installed")
+def test_plugins_of_vde_switch_are_there_again(kept: Switch) -> None:
+    console = kept.console()
+    for command in (f"plugin/add {VDE2_IPLOG}", "iplog/ipadd 10.0.0.0/8", "iplog/setexpire 77"):
+        console.check(command)
+    before = console.run("iplog/showinfo").lines + console.run("iplog/list").lines
+    console.close()
+    kill_switch_process(kept.pid)
+    console = kept.console()
+    assert console.run("iplog/showinfo").lines + console.run("iplog/list").lines == before
 
 
 def test_a_client_that_has_its_answer_is_never_lost(kept: Switch) -> None:

@@ -345,5 +345,27 @@ TEST(Probe, DoesNotWaitForEver) {
   EXPECT_EQ(hung.error().code, ETIMEDOUT);
 }
 
+TEST(PluginHost, HandsOnWhatWasSaidToAPlugin) {
+  World before;
+  ASSERT_TRUE(before.host->add(LANYARD_PLUGINS "/acl.so"));
+  for (const char* line : {"acl/default deny", "acl/add allow port 1", "acl/add deny type ip6",
+                           "acl/del 1", "acl/list", "acl/add nonsense", "acl/default allow"}) {
+    before.run(line);
+  }
+  World after;
+  for (const HandoverPart& part : before.host->handover()) {
+    const Result<void> adopted = after.host->adopt(part);
+    EXPECT_TRUE(adopted) << adopted.error().text;
+  }
+  std::string wanted;
+  std::string got;
+  EXPECT_TRUE(before.run("acl/list", &wanted).result);
+  EXPECT_TRUE(after.run("acl/list", &got).result);
+  EXPECT_EQ(got, wanted);
+  EXPECT_THAT(after.host->plugins()[0]->said(),
+              ElementsAre("acl/add allow port 1", "acl/add deny type ip6", "acl/del 1",
+                          "acl/default allow"));
+}
+
 }  // namespace
 }  // namespace lanyard
