@@ -48,6 +48,8 @@ class LineReader {
   // Within a line that is too long: its end must come before anything is a command again.
   bool skipping() const { return skipping_; }
   std::size_t buffered() const { return buffer_.size(); }
+  // What has come and is no line yet, or has not been asked for.
+  std::string_view unread() const { return buffer_; }
 
  private:
   std::optional<Line> take(std::size_t size, std::size_t consumed) {

@@ -29,6 +29,7 @@ class Program {
   ExitCode check();
   ExitCode diff_running(RpcClientSocket& daemon, const std::string& file);
   ExitCode watch();
+  std::optional<RpcClientSocket> watch_again(const Json& params) const;
   ExitCode qemu();
   ExitCode doctor();
   ExitCode completion();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <thread>
 
 #include "switch/base/text.h"
 #include "switch/cli/completion.h"
@@ -20,6 +21,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kEndTimeout{10000};
 constexpr std::chrono::milliseconds kCompletionTimeout{300};
+constexpr int kWatchTries = 5;
+constexpr std::chrono::milliseconds kWatchPause{100};
 
 std::string text_member(const Json& object, const char* key) {
   return object.is_object() && object.contains(key) && object[key].is_string()
@@ -112,13 +115,32 @@ ExitCode Program::watch() {
   if (!daemon) return code;
   const auto answer = daemon->call("event.subscribe", params, kRpcTimeout);
   if (const auto* error = std::get_if<RpcError>(&answer)) return fail(*error);
-  while (const auto event = daemon->next_notification()) {
-    print_out(line_.json ? event->dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"
-                         : event_text(*event));
-    // Nobody reads any more.
-    if (std::ferror(stdout) != 0) return ExitCode::ok;
-  }
+  do {
+    while (const auto event = daemon->next_notification()) {
+      print_out(line_.json ? event->dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"
+                           : event_text(*event));
+      // Nobody reads any more.
+      if (std::ferror(stdout) != 0) return ExitCode::ok;
+    }
+    daemon = watch_again(params);
+  } while (daemon);
   return fail({RpcCode::unreachable, "the daemon has ended"});
+}
+
+// A keeper holds the socket of a daemon that has crashed, and another goes on with it. Without one
+// nobody answers there.
+std::optional<RpcClientSocket> Program::watch_again(const Json& params) const {
+  for (int tries = 0; tries < kWatchTries; ++tries) {
+    auto opened = RpcClientSocket::open(control_);
+    auto* const daemon = std::get_if<RpcClientSocket>(&opened);
+    if (daemon == nullptr) return std::nullopt;
+    if (std::holds_alternative<Json>(daemon->call("event.subscribe", params, kRpcTimeout))) {
+      std::fputs("lanyard: the daemon has come back; what happened meanwhile is not shown\n", stderr);
+      return std::move(*daemon);
+    }
+    std::this_thread::sleep_for(kWatchPause);
+  }
+  return std::nullopt;
 }
 
 ExitCode Program::qemu() {

@@ -29,6 +29,16 @@ void RpcAnswer::State::send(std::string_view line) {
   if (const std::shared_ptr<RpcClient> to = client.lock()) to->respond(line);
 }
 
+RpcAnswer::Waiting RpcAnswer::waiting() const {
+  return Waiting(state_);
+}
+
+std::optional<Json> RpcAnswer::Waiting::id() const {
+  const std::shared_ptr<State> state = state_.lock();
+  if (state == nullptr || !state->wanted) return std::nullopt;
+  return state->id;
+}
+
 void RpcAnswer::result(const Json& value) const {
   if (state_->wanted) state_->send(rpc_result_line(state_->id, value));
 }

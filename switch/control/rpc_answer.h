@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -57,6 +58,10 @@ class RpcAnswer {
   // The same from an array that is there.
   void rows(std::string_view key, Json array, Json rest = Json::object()) const;
 
+  // The id of a request, for as long as it waits for its answer.
+  class Waiting;
+  Waiting waiting() const;
+
  private:
   struct State {
     std::weak_ptr<RpcClient> client;
@@ -66,6 +71,17 @@ class RpcAnswer {
     void send(std::string_view line);
   };
   std::shared_ptr<State> state_;
+};
+
+class RpcAnswer::Waiting {
+ public:
+  std::optional<Json> id() const;
+
+ private:
+  friend class RpcAnswer;
+  explicit Waiting(std::weak_ptr<State> state) : state_(std::move(state)) {}
+
+  std::weak_ptr<State> state_;
 };
 
 }  // namespace lanyard

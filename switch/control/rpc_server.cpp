@@ -63,18 +63,29 @@ Result<void> RpcServer::serve(UniqueFd listening, std::string path) {
   return {};
 }
 
-std::optional<HandoverPart> RpcServer::handover() const {
+std::optional<HandoverPart> RpcServer::handover(HandoverReason why) const {
   if (!listening_) return std::nullopt;
   HandoverPart part;
   part.kind = "control";
   part.set("path", path_);
   part.descriptors.push_back({listening_.get(), since_, false, false});
+  if (why != HandoverReason::upgrade) return part;
+  for (const auto& session : sessions_) {
+    if (std::optional<HandoverPart> one = session->handover())
+      part.parts.push_back(std::move(*one));
+  }
   return part;
 }
 
 Result<void> RpcServer::adopt(const HandoverPart& part) {
   if (part.descriptors.size() != 1) return Error{EBADMSG, "the control socket is not there"};
   since_ = part.descriptors[0].since;
+  for (const HandoverPart& one : part.parts) {
+    if (one.descriptors.size() != 1) continue;
+    UniqueFd client(one.descriptors[0].number);
+    const Identity who = peer_identity(client.get());
+    if (RpcSession* const session = adopt(std::move(client), who)) session->go_on_from(one);
+  }
   return serve(UniqueFd(part.descriptors[0].number), part.text("path"));
 }
 
@@ -101,30 +112,32 @@ void RpcServer::accept_clients() {
   }
 }
 
-void RpcServer::adopt(UniqueFd client, const Identity& who) {
+RpcSession* RpcServer::adopt(UniqueFd client, const Identity& who) {
   const std::optional<RpcRole> role = roles_.of(who);
   if (!role) {
     if (complaints_.allow(host_.loop().now())) {
       host_.log().warning("user {} (pid {}) may not use the control socket", who.uid, who.pid);
     }
-    return refuse(std::move(client),
-                  {RpcCode::not_permitted,
-                   fmt::format("user {} may not control this daemon: be a member of the group "
-                               "that its configuration names as control_group or viewer_group",
-                               who.uid)});
+    refuse(std::move(client),
+           {RpcCode::not_permitted,
+            fmt::format("user {} may not control this daemon: be a member of the group "
+                        "that its configuration names as control_group or viewer_group",
+                        who.uid)});
+    return nullptr;
   }
   if (sessions_.size() >= kSessionsMax) {
-    return refuse(std::move(client),
-                  {RpcCode::failed, fmt::format("{} clients are connected; that is all there is "
-                                                "room for",
-                                                kSessionsMax)});
+    refuse(std::move(client),
+           {RpcCode::failed,
+            fmt::format("{} clients are connected; that is all there is room for", kSessionsMax)});
+    return nullptr;
   }
   auto session = std::make_shared<RpcSession>(*this, who, *role);
   if (Result<void> opened = session->open(std::move(client)); !opened) {
     host_.log().warning("control socket: {}", opened.error().text);
-    return;
+    return nullptr;
   }
   sessions_.push_back(std::move(session));
+  return sessions_.back().get();
 }
 
 // A session ends in the midst of one of its own callbacks, so it is kept until the next round.

@@ -44,13 +44,14 @@ class RpcServer {
 
   // Everybody may connect, since only then can they be told why they may do nothing.
   Result<void> listen(const std::string& path);
-  // The socket, for a successor process; its sessions end with ours.
-  std::optional<HandoverPart> handover() const;
+  // The socket and, if asked for the last time, its sessions. After a crash they end: nobody knows
+  // which request has been carried out.
+  std::optional<HandoverPart> handover(HandoverReason why) const;
   Result<void> adopt(const HandoverPart& part);
   void set_roles(const RpcRoles& roles) { roles_ = roles; }
 
-  // Serves a connected client, or refuses it.
-  void adopt(UniqueFd client, const Identity& who);
+  // Serves a connected client, or refuses it: nullptr.
+  RpcSession* adopt(UniqueFd client, const Identity& who);
 
   // Tells subscribers; `params` gets the kind.
   void publish(std::string_view kind, Json params);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "switch/control/rpc_session.h"
 
+#include <fmt/ranges.h>
+
 #include "switch/base/text.h"
 #include "switch/control/rpc_handlers.h"
 #include "switch/control/rpc_params.h"
@@ -79,6 +81,9 @@ void RpcSession::run(const RpcRequest& request) {
     return answer.error(*wrong);
   }
   if (method->role == RpcRole::admin) log_change(request);
+  std::erase_if(waiting_, [](const RpcAnswer::Waiting& one) { return !one.id(); });
+  // The answer to this one is a predecessor's last word.
+  if (request.method != "daemon.upgrade") waiting_.push_back(answer.waiting());
   RpcCall call{server_.host(), server_, *this, request.params, answer};
   handler(call);
   if (method->role == RpcRole::admin) server_.host().commit();
@@ -149,6 +154,41 @@ void RpcSession::end_stream() {
   source_ = nullptr;
   if (!held_.empty() && !channel_->send_part(std::exchange(held_, {}))) return;
   channel_->hold(false);
+}
+
+std::optional<HandoverPart> RpcSession::handover() const {
+  if (is_closed() || source_ || channel_->unsent() != 0) return std::nullopt;
+  const std::optional<std::string_view> unread = channel_->unread();
+  if (!unread) return std::nullopt;
+  HandoverPart part;
+  part.kind = "session";
+  part.descriptors.push_back({channel_->fd(), since_, false, false});
+  part.set("input", std::string(*unread));
+  if (subscribed_) part.set("kinds", fmt::format("{}", fmt::join(kinds_, " ")));
+  Json unanswered = Json::array();
+  for (const RpcAnswer::Waiting& one : waiting_) {
+    if (const std::optional<Json> id = one.id()) unanswered.push_back(*id);
+  }
+  part.set("unanswered", unanswered.dump(-1, ' ', false, Json::error_handler_t::replace));
+  return part;
+}
+
+// What its predecessor had begun to do is over, and nobody knows how.
+void RpcSession::go_on_from(const HandoverPart& part) {
+  since_ = part.descriptors[0].since;
+  if (part.values.contains("kinds")) {
+    std::set<std::string, std::less<>> kinds;
+    for (const std::string_view kind : split_words(part.text("kinds"))) kinds.emplace(kind);
+    subscribe(std::move(kinds));
+  }
+  const Json unanswered = Json::parse(part.text("unanswered"), nullptr, false);
+  if (unanswered.is_array()) {
+    for (const Json& id : unanswered) {
+      respond(rpc_error_line(
+          id, {RpcCode::failed, "the daemon was upgraded before it had an answer; ask again"}));
+    }
+  }
+  if (!is_closed()) channel_->receive_again(part.text("input"));
 }
 
 void RpcSession::subscribe(std::set<std::string, std::less<>> kinds) {

@@ -9,10 +9,12 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "switch/base/identity.h"
 #include "switch/control/rpc_answer.h"
 #include "switch/network/rpc_methods.h"
+#include "switch/runtime/handover.h"
 #include "switch/runtime/line_channel.h"
 
 namespace lanyard {
@@ -44,6 +46,11 @@ class RpcSession final : public RpcClient, public std::enable_shared_from_this<R
   bool is_closed() const { return channel_ == nullptr || channel_->is_closed(); }
   void close();
 
+  // For a successor process that goes on with it; nullopt for one that cannot: it is in the midst
+  // of a line.
+  std::optional<HandoverPart> handover() const;
+  void go_on_from(const HandoverPart& part);
+
  private:
   static constexpr Duration kProgressDeadline = std::chrono::seconds(30);
   static constexpr std::size_t kPartBytes = 65536;
@@ -59,6 +66,8 @@ class RpcSession final : public RpcClient, public std::enable_shared_from_this<R
   Identity who_;
   RpcRole role_;
   std::unique_ptr<LineChannel> channel_;
+  Time since_ = monotonic_now();
+  std::vector<RpcAnswer::Waiting> waiting_;  // for their answers, but for those who have them
   EventLoop::Timer resume_timer_;
   bool subscribed_ = false;
   std::set<std::string, std::less<>> kinds_;

@@ -155,7 +155,7 @@ HandoverState NetworkDaemon::handover(HandoverReason why) {
   state.values["log_level"] = log_level_name(log_.level());
   if (pid_file_) state.values["pid_file"] = pid_file_->path();
   for (const auto& [name, network] : networks_) state.switches.push_back(network->handover(why));
-  if (std::optional<HandoverPart> part = server_->handover()) {
+  if (std::optional<HandoverPart> part = server_->handover(why)) {
     state.parts.push_back(std::move(*part));
   }
   return state;

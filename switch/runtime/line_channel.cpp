@@ -98,6 +98,16 @@ void LineChannel::hold(bool held) {
   update_interest();
 }
 
+std::optional<std::string_view> LineChannel::unread() const {
+  if (reader_.skipping()) return std::nullopt;
+  return reader_.unread();
+}
+
+void LineChannel::receive_again(std::string_view unread) {
+  reader_.add(unread);
+  if (!unread.empty()) run_later();
+}
+
 void LineChannel::run_later() {
   if (later_ || held_) return;
   later_ = loop_->after(Duration{0}, [this] {

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -54,6 +55,10 @@ class LineChannel {
   bool is_closed() const { return !fd_; }
   int fd() const { return fd_.get(); }
   std::size_t unsent() const { return out_.size() - written_; }
+  // What has been received and not been delivered; nullopt in the midst of a line that is too long.
+  std::optional<std::string_view> unread() const;
+  // Delivers that as if it had just come, from the loop's next round on.
+  void receive_again(std::string_view unread);
 
  private:
   LineChannel(UniqueFd fd, Limits limits, Callbacks callbacks);

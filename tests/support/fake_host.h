@@ -143,6 +143,12 @@ class FakeClient {
     if (count > 0) reader_.add({bytes.data(), static_cast<std::size_t>(count)});
     if (count == 0 || (count < 0 && errno != EAGAIN)) ended_ = true;
   }
+  // The next line, if it has come.
+  std::string line_now() {
+    read();
+    const std::optional<LineReader::Line> line = reader_.next();
+    return line ? line->text : "";
+  }
   // Sends a request and returns the answer.
   Json ask(std::string_view method, const Json& params = Json::object()) {
     send(rpc_request_line(1, method, params) + "\n");

@@ -28,7 +28,7 @@ class RpcDaemon:
         self.path = path
         self.methods = methods
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.events: list[dict[str, Any]] = []  # sent after event.subscribe, then the end
+        self.events: list[dict[str, Any]] = []  # sent after event.subscribe, then the daemon ends
         self.raw: bytes | None = None  # instead of any answer
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
@@ -73,6 +73,7 @@ class RpcDaemon:
                 for event in self.events:
                     line = {"jsonrpc": "2.0", "method": "event", "params": event}
                     stream.write(json.dumps(line).encode() + b"\n")
+                self._listener.shutdown(socket.SHUT_RDWR)
                 stream.flush()
                 return
 

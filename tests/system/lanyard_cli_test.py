@@ -115,17 +115,24 @@ def test_a_daemon_that_speaks_nonsense(daemon: RpcDaemon, raw: bytes) -> None:
     assert failed.stderr.startswith("lanyard: the daemon")
 
 
+EVENTS = [
+    {"time": "2026-01-01T00:00:00Z", "kind": "port.up", "network": "lab", "port": 1},
+    {"time": "2026-01-01T00:00:01Z", "kind": "lease.granted", "name": "a\nb"},
+]
+
+
 def test_watch_prints_an_event_a_line_until_the_daemon_ends(daemon: RpcDaemon) -> None:
-    daemon.events = [
-        {"time": "2026-01-01T00:00:00Z", "kind": "port.up", "network": "lab", "port": 1},
-        {"time": "2026-01-01T00:00:01Z", "kind": "lease.granted", "name": "a\nb"},
-    ]
+    daemon.events = EVENTS
     shown = lanyard(daemon.path, "watch", "port.up,lease.granted")
     assert daemon.asked[0] == ("event.subscribe", {"kinds": "port.up,lease.granted"})
     assert shown.stdout.splitlines() == [
         "2026-01-01T00:00:00Z port.up network=lab port=1",
         "2026-01-01T00:00:01Z lease.granted name=a\\x0ab"]
     assert shown.returncode == 5
+
+
+def test_watch_prints_events_as_they_came(daemon: RpcDaemon) -> None:
+    daemon.events = EVENTS
     raw = lanyard(daemon.path, "watch", "--json")
     assert [json.loads(line) for line in raw.stdout.splitlines()] == daemon.events
 

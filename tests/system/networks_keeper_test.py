@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from frames import BROADCAST, frame, mac
 from kept import Echo, switch_process, thrown_away, wait_for_other
 from netns import NetNamespace
-from networks_daemon import NetworksDaemon, RpcFailed
+from networks_daemon import NetworksDaemon, RpcFailed, daemon_program
 from vde_client import VdeClient
 from waiting import wait_until
 
@@ -31,6 +33,7 @@ vlan = 7
 """
 
 LOST_MAX = 64
+UNREACHABLE = 5  # of lanyard(1)
 
 
 @pytest.fixture(name="daemon")
@@ -140,6 +143,80 @@ def test_an_upgrade_under_load_loses_nothing(daemon: NetworksDaemon) -> None:
         lost = echo.lost - thrown_away(daemon.log_text())
         assert lost <= 0, f"{lost} of {echo.sent}"
     assert ask(daemon, "network.show", network="nat")["gateway"]["pid"] == gateway
+
+
+# -- who is connected to the control socket --------------------------------------------------------
+
+
+def test_connections_go_over_an_upgrade(daemon: NetworksDaemon) -> None:
+    with daemon.client() as one, daemon.client() as watcher:
+        watcher.call("event.subscribe", kinds="port.up")
+        old = one.call("daemon.status")["pid"]
+        for _ in range(3):
+            assert one.call("daemon.upgrade") == {}
+        assert one.call("daemon.status")["pid"] != old
+        with VdeClient(daemon.socket("blue")):
+            assert watcher.line()["params"]["kind"] == "port.up"
+
+
+def test_half_a_request_is_answered_after_the_upgrade(daemon: NetworksDaemon) -> None:
+    with daemon.client() as half:
+        half.call("daemon.status")
+        half.socket.sendall(b'{"jsonrpc":"2.0","id":77,"method":"daemon.')
+        assert ask(daemon, "daemon.upgrade") == {}
+        half.socket.sendall(b'status"}\n')
+        answer = half.line()
+        assert answer["id"] == 77
+        assert "result" in answer
+
+
+def test_who_waited_for_an_answer_is_told_to_ask_again(daemon: NetworksDaemon) -> None:
+    gateway = daemon.gateway_pid("nat")
+    with daemon.client() as waiting:
+        os.kill(gateway, signal.SIGSTOP)
+        try:
+            number = waiting.send("lease.list", network="nat")
+            assert ask(daemon, "daemon.upgrade") == {}
+        finally:
+            os.kill(gateway, signal.SIGCONT)
+        answer = waiting.line()
+        assert answer["id"] == number
+        assert "ask again" in answer["error"]["message"]
+        assert len(waiting.call("lease.list", network="nat")["leases"]) == 2
+
+
+def test_watch_goes_on_through_upgrades_and_crashes(daemon: NetworksDaemon) -> None:
+    program = daemon_program().with_name("lanyard")
+    with subprocess.Popen(
+        [program, "watch", "port.up"],
+        env={**os.environ, "LANYARD_CONTROL": str(daemon.control)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as watch:
+        assert watch.stdout
+        assert watch.stderr
+        os.set_blocking(watch.stdout.fileno(), False)
+        shown = b""
+
+        def hears(port: int) -> bool:
+            """Plugs in again and again: nobody says when a subscription has been made."""
+            nonlocal shown
+            with VdeClient(daemon.socket("blue"), port=port):
+                select.select([watch.stdout], [], [], 0.2)
+            shown += watch.stdout.read() or b""
+            return f" port={port}".encode() in shown
+
+        try:
+            wait_until("an event is shown", lambda: hears(3))
+            assert ask(daemon, "daemon.upgrade") == {}
+            wait_until("an event after the upgrade", lambda: hears(4))
+            kill_switch_process(daemon)
+            assert b"has come back" in watch.stderr.readline()
+            wait_until("an event after the crash", lambda: hears(5))
+            assert daemon.stop() == 0
+            assert watch.wait(10) == UNREACHABLE
+        finally:
+            watch.kill()
 
 
 def test_without_a_keeper_an_upgrade_says_what_is_missing() -> None:

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "switch/control/rpc_server.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include "switch/daemon/handover_state.h"
 #include "tests/support/fake_host.h"
+#include "tests/support/temporary_directory.h"
 
 namespace lanyard {
 namespace {
@@ -309,6 +313,72 @@ TEST_F(RpcServers, HaveRoomForAThousandSessions) {
   clients.clear();
   for (int i = 0; i < 50; ++i) host.loop().run_once(true);
   EXPECT_EQ(server.sessions(), 0U);
+}
+
+// ---- a successor process, which is this one ----
+
+class RpcSuccessors : public RpcServers {
+ protected:
+  RpcSuccessors() {
+    server.set_roles({::geteuid(), kNoGroup, kNoGroup});
+    successor.set_roles({::geteuid(), kNoGroup, kNoGroup});
+    EXPECT_TRUE(server.listen(directory / "control"));
+    successor_host.add("lan");
+  }
+
+  // With descriptors of its own, as another process has them.
+  void go_over() {
+    std::optional<HandoverPart> part = server.handover(HandoverReason::upgrade);
+    ASSERT_TRUE(part);
+    std::vector<HandoverPart> parts{std::move(*part)};
+    for_each_descriptor(parts, [](HeldDescriptor& held) {
+      held.number = ::fcntl(held.number, F_DUPFD_CLOEXEC, 0);
+    });
+    ASSERT_TRUE(successor.adopt(parts.front()));
+  }
+  std::string line_of(FakeClient& client) {
+    std::string line;
+    for (int round = 0; round < 50 && line.empty(); ++round) {
+      successor_host.loop().run_once(true);
+      line = client.line_now();
+    }
+    return line;
+  }
+
+  const testing::TemporaryDirectory directory;
+  FakeHost successor_host;
+  RpcServer successor{successor_host};
+};
+
+TEST_F(RpcSuccessors, GoOnWithASession) {
+  FakeClient client(server, ::geteuid());
+  client.send(R"({"jsonrpc":"2.0","id":5,"method":"network)");
+  host.loop().run_once(true);
+  go_over();
+  client.send(".list\"}\n");
+  const Json answer = Json::parse(line_of(client));
+  EXPECT_EQ(answer["id"], 5);
+  EXPECT_EQ(answer["result"]["networks"].size(), 1U);
+}
+
+TEST_F(RpcSuccessors, GoOnWithASubscription) {
+  FakeClient client(server, ::geteuid());
+  EXPECT_EQ(code_of(client.ask("event.subscribe", {{"kinds", "port.up"}})), 0);
+  go_over();
+  successor.publish("port.down", Json::object());
+  successor.publish("port.up", Json::object());
+  EXPECT_EQ(Json::parse(line_of(client))["params"]["kind"], "port.up");
+}
+
+TEST_F(RpcSuccessors, TellWhoWaitsToAskAgain) {
+  FakeClient client(server, ::geteuid());
+  client.send(rpc_request_line(7, "config.reload", {{"file", "/a/file"}}) + "\n");
+  for (int i = 0; i < 5; ++i) host.loop().run_once(true);
+  ASSERT_EQ(host.reloads.size(), 1U);
+  go_over();
+  const Json answer = Json::parse(line_of(client));
+  EXPECT_EQ(answer["id"], 7);
+  EXPECT_NE(text_of(answer).find("ask again"), std::string::npos);
 }
 
 }  // namespace
