@@ -55,6 +55,7 @@ add_executable(lanyard_tests
   switch/base/identity_test.cpp
   switch/base/log_test.cpp
   switch/base/result_test.cpp
+  switch/base/sandbox_status_test.cpp
   switch/base/sandbox_test.cpp
   switch/base/text_test.cpp
   switch/base/time_test.cpp

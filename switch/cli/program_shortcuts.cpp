@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kEndTimeout{10000};
 constexpr std::chrono::milliseconds kCompletionTimeout{300};
+constexpr std::chrono::milliseconds kStatusTimeout{5000};
 constexpr int kWatchTries = 5;
 constexpr std::chrono::milliseconds kWatchPause{100};
 
@@ -28,6 +29,22 @@ std::string text_member(const Json& object, const char* key) {
   return object.is_object() && object.contains(key) && object[key].is_string()
              ? object[key].get<std::string>()
              : std::string();
+}
+
+// None when no daemon answers, or one that says nothing of its processes.
+std::vector<DoctorProcess> processes_of_daemon(const std::string& control) {
+  std::vector<DoctorProcess> processes;
+  auto opened = RpcClientSocket::open(control);
+  auto* const daemon = std::get_if<RpcClientSocket>(&opened);
+  if (daemon == nullptr) return processes;
+  const auto answer = daemon->call("daemon.status", Json::object(), kStatusTimeout);
+  const auto* const status = std::get_if<Json>(&answer);
+  if (status == nullptr || !status->is_object()) return processes;
+  for (const Json& row : status->value("processes", Json::array())) {
+    if (!row.is_object() || !row.contains("pid") || !row["pid"].is_number_integer()) continue;
+    processes.push_back({text_member(row, "process"), row["pid"].get<pid_t>()});
+  }
+  return processes;
 }
 
 std::string_view level_text(DoctorFinding::Level level) {
@@ -135,7 +152,8 @@ std::optional<RpcClientSocket> Program::watch_again(const Json& params) const {
     auto* const daemon = std::get_if<RpcClientSocket>(&opened);
     if (daemon == nullptr) return std::nullopt;
     if (std::holds_alternative<Json>(daemon->call("event.subscribe", params, kRpcTimeout))) {
-      std::fputs("lanyard: the daemon has come back; what happened meanwhile is not shown\n", stderr);
+      std::fputs("lanyard: the daemon has come back; what happened meanwhile is not shown\n",
+                 stderr);
       return std::move(*daemon);
     }
     std::this_thread::sleep_for(kWatchPause);
@@ -210,8 +228,9 @@ ExitCode Program::doctor() {
     return ExitCode::failed;
   }
   if (missing) outcome.configuration = default_configuration(::geteuid() == 0);
-  const auto findings =
-      run_doctor(doctor_context_of_this_host(outcome.configuration.networks, control_));
+  DoctorContext context = doctor_context_of_this_host(outcome.configuration.networks, control_);
+  context.processes = processes_of_daemon(control_);
+  const auto findings = run_doctor(context);
   Json rows = Json::array();
   std::string text;
   bool problems = false;

@@ -95,6 +95,14 @@ std::string warning_text(const Json& warning) {
                      network == "-" ? "" : ": ", value_text(warning.value("text", Json())));
 }
 
+// What confines it is the kernel's word, and may not be there.
+std::string process_text(const Json& process) {
+  if (!process.is_object()) return value_text(process);
+  return fmt::format("{} (pid {}): {}", value_text(process.value("process", Json())),
+                     value_text(process.value("pid", Json())),
+                     value_text(process.value("sandbox", Json())));
+}
+
 }  // namespace
 
 std::string value_text(const Json& value) {
@@ -188,6 +196,10 @@ std::string result_text(const RpcMethod& method, const Json& result) {
     if (row.is_object()) objects.push_back(row);
   }
   out = table_text(objects, method.columns);
+  if (result.contains("processes") && result["processes"].is_array()) {
+    for (const Json& process : result["processes"])
+      append(out, "process: {}\n", process_text(process));
+  }
   if (result.contains("warnings") && result["warnings"].is_array()) {
     for (const Json& warning : result["warnings"])
       append(out, "warning: {}\n", warning_text(warning));

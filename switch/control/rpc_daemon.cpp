@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 
+#include "switch/base/sandbox_status.h"
 #include "switch/base/text.h"
 #include "switch/base/version.h"
 #include "switch/control/rpc_handlers.h"
@@ -35,17 +36,34 @@ struct Status {
   }
 };
 
+// A process of ours and what confines it, as the kernel says.
+Json process_row(std::string what, pid_t pid) {
+  const std::optional<SandboxStatus> status = read_sandbox_status(pid);
+  Json row{{"process", std::move(what)}, {"pid", pid}};
+  if (!status) return row;
+  row["seccomp"] = status->seccomp == SandboxStatus::Filter::none ? "none" : "filter";
+  row["no_new_privileges"] = status->no_new_privileges;
+  row["capabilities"] = capability_names(status->capabilities);
+  row["sandbox"] = status->text();
+  return row;
+}
+
 void status(RpcCall& call) {
   const auto gathered = std::make_shared<Status>(call.answer);
   gathered->head = {{"version", LANYARD_VERSION},
                     {"pid", ::getpid()},
                     {"file", call.host.config_file()},
-                    {"uptime_s", whole_seconds(call.host.loop().now() - call.host.started())}};
+                    {"uptime_s", whole_seconds(call.host.loop().now() - call.host.started())},
+                    {"landlock", landlock_version()},
+                    {"processes", Json::array({process_row("switch", ::getpid())})}};
   for (RpcNetwork* network : call.host.networks()) {
     gathered->networks.push_back(network_row(*network));
     const std::string name = network->config().name;
     for (const std::string& warning : network->warnings()) gathered->warn(name, warning);
     if (!network->gateway().wanted) continue;
+    if (const pid_t pid = network->gateway().pid; pid > 0) {
+      gathered->head["processes"].push_back(process_row(fmt::format("gateway {}", name), pid));
+    }
     network->ask_gateway("status", Json::object(),
                          [gathered, name](const RpcError* error, const Json& result) {
                            if (error != nullptr) return gathered->warn(name, error->message);

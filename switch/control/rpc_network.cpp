@@ -6,6 +6,7 @@
 
 #include <array>
 
+#include "switch/base/sandbox_status.h"
 #include "switch/base/text.h"
 #include "switch/control/rpc_handlers.h"
 #include "switch/network/config_json.h"
@@ -70,10 +71,12 @@ void show(RpcCall& call) {
   shown["configuration"] = to_json(config);
   const GatewayState gateway = network->gateway();
   if (gateway.wanted) {
+    const std::optional<SandboxStatus> sandbox = read_sandbox_status(gateway.pid);
     shown["gateway"] = {{"pid", gateway.pid},
                         {"serving", gateway.serving},
                         {"restarts", gateway.restarts},
                         {"memory_kib", resident_kib(gateway.pid)},
+                        {"sandbox", sandbox ? sandbox->text() : ""},
                         {"trouble", gateway.trouble}};
   }
   call.answer.result(shown);

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "switch/base/sandbox_status.h"
 #include "switch/base/text.h"
 #include "switch/base/unix_socket.h"
 #include "switch/host/doctor_checks.h"
@@ -169,6 +170,7 @@ std::vector<DoctorFinding> run_doctor(const DoctorContext& context) {
       &doctor::check_ping,           &doctor::check_queue_length,
       &doctor::check_socket_buffers, &doctor::check_descriptors,
       &doctor::check_qemu,           &doctor::check_daemon,
+      &doctor::check_landlock,       &doctor::check_sandboxes,
   };
   std::vector<DoctorFinding> findings;
   for (const auto check : kChecks) check(context, findings);
@@ -218,6 +220,7 @@ DoctorContext doctor_context_of_this_host(std::vector<NetworkConfig> networks,
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) context.descriptors_max = limit.rlim_max;
   context.libslirp_version = version_of_libslirp();
+  context.landlock = landlock_version();
   context.run = run_program;
   context.answers = [](const std::string& path) { return socket_answers(path, SOCK_STREAM); };
   return context;

@@ -27,16 +27,24 @@ struct DoctorFinding {
   std::string remedy;  // a line to paste; empty when level is ok
 };
 
+// One of a running daemon's.
+struct DoctorProcess {
+  std::string what;  // "gateway nat"
+  pid_t pid = 0;
+};
+
 struct DoctorContext {
   std::string root;                     // in front of /proc, /sys, /dev and /etc
   std::vector<NetworkConfig> networks;  // of the configuration that would be used
   std::string control_socket;           // of the daemon; empty: not asked about
-  std::vector<HostRange> ranges;        // of the host
-  bool privileged = false;              // CAP_NET_ADMIN is there
-  std::string user;                     // for the lines to paste
-  std::vector<gid_t> groups;            // of this process
-  std::uint64_t descriptors_max = 0;    // RLIMIT_NOFILE that it may have
-  std::string libslirp_version;         // empty: not there
+  std::vector<DoctorProcess> processes;
+  int landlock = 0;                   // the version of this kernel's; 0: it has none
+  std::vector<HostRange> ranges;      // of the host
+  bool privileged = false;            // CAP_NET_ADMIN is there
+  std::string user;                   // for the lines to paste
+  std::vector<gid_t> groups;          // of this process
+  std::uint64_t descriptors_max = 0;  // RLIMIT_NOFILE that it may have
+  std::string libslirp_version;       // empty: not there
   // Standard output and error of a program, nullopt when it is not there or takes too long.
   std::function<std::optional<std::string>(const std::vector<std::string>& command)> run;
   std::function<bool(const std::string& path)> answers;  // whether a daemon listens there

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "switch/base/sandbox_status.h"
 #include "switch/base/text.h"
 #include "switch/host/host_interface.h"
 #include "switch/host/sysctl.h"
@@ -208,6 +209,34 @@ void check_ipv6(const DoctorContext& context, Findings& findings) {
                    : "this kernel has no IPv6, and a network has an IPv6 address for the host",
           disabled ? "sysctl -w net.ipv6.conf.all.disable_ipv6=0"
                    : "lanyard check   # after address6 = \"none\" below [network.NAME.host]");
+}
+
+void check_landlock(const DoctorContext& context, Findings& findings) {
+  if (context.landlock > 0) {
+    ok(findings, fmt::format("this kernel has Landlock {}: a sandbox restricts paths, too",
+                             context.landlock));
+  } else {
+    note(findings,
+         "this kernel has no Landlock: what is in a sandbox can open the files of its user",
+         "cat /sys/kernel/security/lsm   # add landlock to lsm= on the kernel's command line");
+  }
+}
+
+// As the kernel says of each; a daemon's own word is none here.
+void check_sandboxes(const DoctorContext& context, Findings& findings) {
+  for (const DoctorProcess& process : context.processes) {
+    const auto status = read_sandbox_status(process.pid, context.root + "/proc");
+    const std::string what = fmt::format("{} (pid {})", process.what, process.pid);
+    if (!status) {
+      note(findings, fmt::format("{}: what confines it cannot be read", what),
+           "sudo lanyard doctor");
+    } else if (status->confined() || !process.what.starts_with("gateway ")) {
+      ok(findings, fmt::format("{}: {}", what, status->text()));
+    } else {
+      problem(findings, fmt::format("{}: {}: its sandbox is off", what, status->text()),
+              "unset LANYARD_SANDBOX   # where lanyardd is started; then start it again");
+    }
+  }
 }
 
 }  // namespace lanyard::doctor

@@ -20,6 +20,8 @@ void check_socket_buffers(const DoctorContext& context, Findings& findings);
 void check_ping(const DoctorContext& context, Findings& findings);
 void check_descriptors(const DoctorContext& context, Findings& findings);
 void check_ipv6(const DoctorContext& context, Findings& findings);
+void check_landlock(const DoctorContext& context, Findings& findings);
+void check_sandboxes(const DoctorContext& context, Findings& findings);
 
 // doctor.cpp: programs and networks.
 void check_forwarding(const DoctorContext& context, Findings& findings);

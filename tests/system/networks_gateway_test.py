@@ -217,3 +217,16 @@ def test_long_lists_come_whole_and_a_page_at_a_time() -> None:
             ports = [row["guest"] for row in rows if row["network"] == network]
             assert ports == [f"10.0.2.15:{n}" for n in range(100)]
         assert len(daemon.rpc("flow.list", network="nat")["flows"]) == 100
+
+
+def test_status_says_what_confines_each_process() -> None:
+    with NetworksDaemon(NAT, gateway=None) as daemon:
+        gateway = daemon.gateway_pid("nat")
+        rows = {row["process"]: row for row in daemon.rpc("daemon.status")["processes"]}
+        assert rows["switch"]["pid"] == daemon.pid
+        assert rows["gateway nat"]["pid"] == gateway
+        words = Path(f"/proc/{gateway}/status").read_text().split()
+        filtered = words[words.index("Seccomp:") + 1] == "2"
+        assert rows["gateway nat"]["seccomp"] == ("filter" if filtered else "none")
+        assert filtered or os.environ.get("LANYARD_SANDBOX") == "off"
+        assert rows["gateway nat"]["sandbox"] in daemon.rpc("network.show", network="nat")["gateway"]["sandbox"]

@@ -41,6 +41,14 @@ TEST(Render, PrintsASingleValueAlone) {
   EXPECT_EQ(text_of("link.set", "{}"), "");
 }
 
+TEST(Render, SaysOfEachProcessWhatConfinesIt) {
+  EXPECT_THAT(text_of("daemon.status",
+                      R"({"networks":[],"processes":[{"process":"gateway lab","pid":7,)"
+                      R"("sandbox":"system calls filtered"},{"process":"switch","pid":8}]})"),
+              testing::EndsWith("process: gateway lab (pid 7): system calls filtered\n"
+                                "process: switch (pid 8): -\n"));
+}
+
 TEST(Render, PutsWarningsBelowTheTable) {
   EXPECT_THAT(text_of("daemon.status",
                       R"({"networks":[],"warnings":[{"network":"lab","text":"no ping"},"old"]})"),

@@ -36,6 +36,7 @@ class DoctorTest : public ::testing::Test {
     context_.user = "ann";
     context_.privileged = true;
     context_.descriptors_max = 65536;
+    context_.landlock = 5;
     context_.libslirp_version = "4.7.0";
     context_.control_socket = "/run/lanyard/control";
     context_.networks = {nat(), routed()};
@@ -192,6 +193,26 @@ TEST_F(DoctorTest, Programs) {
   expect(Level::problem, "without -netdev vde", "qemu-system-x86");
   context_.answers = [](const std::string&) { return false; };
   expect(Level::note, "no lanyardd answers at /run/lanyard/control", "lanyard up");
+}
+
+TEST_F(DoctorTest, Landlock) {
+  expect(Level::ok, "Landlock 5", "");
+  context_.landlock = 0;
+  expect(Level::note, "no Landlock", "lsm");
+}
+
+TEST_F(DoctorTest, SandboxesAsTheKernelTellsThem) {
+  context_.processes = {
+      {"switch", 11}, {"gateway nat", 12}, {"gateway lab", 13}, {"gateway x", 14}};
+  const char* const kOpen = "CapEff:\t0000000000001000\nNoNewPrivs:\t0\nSeccomp:\t0";
+  put("/proc/11/status", kOpen);
+  put("/proc/12/status", "CapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2");
+  put("/proc/13/status", kOpen);
+  expect(Level::ok,
+         "switch (pid 11): system calls not filtered, may gain privileges, cap_net_admin", "");
+  expect(Level::ok, "gateway nat (pid 12): system calls filtered, no new privileges", "");
+  expect(Level::problem, "gateway lab (pid 13)", "LANYARD_SANDBOX");
+  expect(Level::note, "gateway x (pid 14)", "sudo");
 }
 
 TEST_F(DoctorTest, ProblemsComeFirst) {
