@@ -38,7 +38,9 @@ TEST(SandboxStatus, IsReadFromWhatTheKernelShows) {
   for (const auto& c : kCases) {
     const auto status = parse_sandbox_status(c.text);
     EXPECT_EQ(status, c.status) << c.text;
-    if (status) EXPECT_EQ(status->text(), c.sentence);
+    if (status) {
+      EXPECT_EQ(status->text(), c.sentence);
+    }
   }
 }
 
