@@ -176,7 +176,7 @@ void TcpEngine::on_events(std::uint64_t number, std::uint32_t events) {
   if (connection == nullptr) return;
   const bool is_error = (events & (EPOLLERR | EPOLLHUP)) != 0;
   if (is_error || (events & (EPOLLIN | EPOLLRDHUP)) != 0) {
-    connection->flow.readable(is_error || (events & EPOLLRDHUP) != 0);
+    connection->flow.readable();
   }
   if (is_error || (events & EPOLLOUT) != 0) connection->flow.writable();
   int error = 0;

@@ -126,9 +126,6 @@ bool TcpFlow::read_block(TcpHost& host, TcpLink& link, Time now) {
   }
   block.size = static_cast<std::uint32_t>(result);
   bytes_to_guest_ += block.size;
-  // A short read has emptied the socket, and what comes later is told by an event of its own. Its
-  // end is not, if it was there already.
-  if (block.size < space.size() && !host_ends_) readable_ = false;
   send(link, sender_.add(memory_.fitted(std::move(block)), now));
   return true;
 }

@@ -61,11 +61,9 @@ class TcpFlow {
   void connected() { host_is_up_ = true; }
   // Payload must stay until settle().
   void segment(const TcpSegment& segment, Time now);
-  // `ends`: nothing follows what is there to read.
-  void readable(bool ends) {
-    readable_ = true;
-    host_ends_ = host_ends_ || ends;
-  }
+  // There is something to read, or its end. It is read until the host says that nothing is left: a
+  // short read is no sign, because it also stops before an urgent byte.
+  void readable() { readable_ = true; }
   void writable() { receiver_.set_writable(); }
   void settle(TcpHost& host, TcpLink& link, Time now);
   // Tells the guest that there is no connection.
@@ -103,7 +101,6 @@ class TcpFlow {
   State state_ = State::connecting;
   bool host_is_up_ = false;
   bool readable_ = false;
-  bool host_ends_ = false;
   bool guest_end_told_ = false;
   bool blocked_ = false;
   std::uint64_t bytes_to_guest_ = 0;

@@ -57,7 +57,8 @@ class FakeSocket final : public TcpHost {
   }
   std::ptrdiff_t receive(std::span<std::uint8_t> into) override {
     ++reads;
-    const std::size_t now = std::min(into.size(), written - given);
+    std::size_t now = std::min(into.size(), written - given);
+    if (given < urgent) now = std::min(now, urgent - given);
     if (now == 0) return error != 0 ? -error : (closed ? 0 : -EAGAIN);
     for (std::size_t i = 0; i < now; ++i) into[i] = byte_at(given + i);
     given += now;
@@ -67,6 +68,7 @@ class FakeSocket final : public TcpHost {
 
   std::size_t written = 0;  // by the other end
   std::size_t given = 0;
+  std::size_t urgent = 0;  // a read ends before this byte
   bool closed = false;
   int error = 0;
   std::size_t room = std::size_t{1} << 20;
@@ -142,11 +144,11 @@ struct FlowWorld {
   }
   void host_writes(std::size_t bytes) {
     socket.written += bytes;
-    flow->readable(false);
+    flow->readable();
   }
   void host_closes() {
     socket.closed = true;
-    flow->readable(true);
+    flow->readable();
   }
   // Time goes on to the next deadline, if there is one.
   bool wait() {

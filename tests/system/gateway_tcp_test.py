@@ -27,7 +27,10 @@ from support.way_out import FORBIDDEN, FORBIDDEN6, way_out
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root")
 
-ENGINES = ("direct", "libslirp")
+# Once, beside other tests, a connection of the direct engine stood still for 20 s; that is why it is not the default.
+ON_TRIAL = pytest.mark.xfail(strict=False, reason="the direct engine is on trial: a connection may stand still")
+DIRECT = pytest.param("direct", marks=ON_TRIAL)
+ENGINES = (DIRECT, "libslirp")
 ROUTER, ROUTER6 = "10.0.2.2", "fd17:625c:f037:2::2"
 GUEST, GUEST6 = "10.0.2.15", "fd17:625c:f037:2::15"
 
@@ -113,7 +116,11 @@ def plain(request: pytest.FixtureRequest) -> Iterator[Lab]:
 @pytest.mark.parametrize(
     ("engine", "mtu", "keys"),
     [("libslirp", 1500, "")]
-    + [("direct", mtu, keys) for mtu in (1500, 9000, 65520) for keys in ("", "?offload=off")],
+    + [
+        pytest.param("direct", mtu, keys, marks=ON_TRIAL)
+        for mtu in (1500, 9000, 65520)
+        for keys in ("", "?offload=off")
+    ],
 )
 def test_every_byte_comes_through(engine: str, mtu: int, keys: str) -> None:
     with lab(engine, mtu, keys) as made:
@@ -230,6 +237,7 @@ def longest_waits(reader: socket.socket, pause: Callable[[int], None], size: int
     return sorted(waits)
 
 
+@ON_TRIAL
 @pytest.mark.parametrize("mtu", [1500, 65520])
 def test_a_slow_reader_never_waits_long(mtu: int) -> None:
     """Its window shrinks and closes; when it reads on, so does the connection."""

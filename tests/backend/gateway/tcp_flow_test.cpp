@@ -385,6 +385,15 @@ TEST(TcpFlow, ALostEndIsRepeated) {
   EXPECT_EQ(sent[0].sequence, kOurs);
 }
 
+TEST(TcpFlow, WhatLiesBehindAnUrgentByteIsReadWithoutBeingToldAgain) {
+  FlowWorld world;
+  world.open();
+  world.socket.urgent = 2;
+  world.host_writes(5);
+  world.settle();
+  EXPECT_EQ(world.socket.given, 5U);
+}
+
 TEST(TcpFlow, AnErrorOfTheHostIsAReset) {
   for (const bool while_sending : {false, true}) {
     FlowWorld world;
@@ -393,7 +402,7 @@ TEST(TcpFlow, AnErrorOfTheHostIsAReset) {
     if (while_sending) {
       world.data(0, 10);
     } else {
-      world.flow->readable(true);
+      world.flow->readable();
     }
     world.settle();
     EXPECT_EQ(world.link.take().back().flags, kTcpRst | kTcpAck);
