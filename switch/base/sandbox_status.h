@@ -21,7 +21,7 @@ struct SandboxStatus {
   bool no_new_privileges = false;
   std::uint64_t capabilities = 0;  // in effect
 
-  // Nothing that it could do and need not: no call that is not on a list, no capability.
+  // No system call that is not on a list; its capabilities are told apart from this.
   bool confined() const { return seccomp == Filter::filter && no_new_privileges; }
   // "system calls filtered, no new privileges, no capability"
   std::string text() const;

@@ -5,14 +5,11 @@ namespace of its own, with ping, iperf3 and the largest datagrams."""
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -20,6 +17,7 @@ import pytest
 from client_process import ClientProcess, need_programs, plugged, wait_plugged
 from netns import NetNamespace
 from switch_process import Switch
+from transfer import exchange
 from waiting import wait_until
 
 pytestmark = pytest.mark.root
@@ -135,26 +133,9 @@ def test_random_bytes_cross_in_both_directions_at_once(lab: Lab) -> None:
     listener = lab.right.call(lambda: socket.create_server((RIGHT, 0)))
     client = lab.left.call(lambda: socket.create_connection(listener.getsockname(), timeout=10))
     server, _ = listener.accept()
-    with listener, client, server, ThreadPoolExecutor(4) as pool:
+    with listener, client, server:
         server.settimeout(10)
-        blobs = {client: os.urandom(20_000_000), server: os.urandom(20_000_000)}
-        heard = {end: pool.submit(receive_all, end) for end in blobs}
-        for end, blob in blobs.items():
-            pool.submit(send_all, end, blob)
-        assert heard[client].result() == hashlib.sha256(blobs[server]).digest()
-        assert heard[server].result() == hashlib.sha256(blobs[client]).digest()
-
-
-def send_all(end: socket.socket, blob: bytes) -> None:
-    end.sendall(blob)
-    end.shutdown(socket.SHUT_WR)
-
-
-def receive_all(end: socket.socket) -> bytes:
-    digest = hashlib.sha256()
-    while part := end.recv(1 << 20):
-        digest.update(part)
-    return digest.digest()
+        exchange(client, server, 20_000_000)
 
 
 def test_port_table_shows_taps_and_plugs(lab: Lab) -> None:

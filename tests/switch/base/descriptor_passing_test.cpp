@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "switch/base/descriptor_passing.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -18,43 +19,36 @@ struct Ends {
   }
   UniqueFd here;
   UniqueFd there;
-  char byte = 'x';
 };
 
-TEST(DescriptorPassing, OneGoesAlongAndIsClosedOnExecution) {
-  Ends ends;
-  iovec content{&ends.byte, 1};
+// A byte with this descriptor (-1: none), as the other end takes it.
+UniqueFd passed(int fd) {
+  const Ends ends;
+  char byte = 'x';
+  iovec content{&byte, 1};
   msghdr sent{};
   sent.msg_iov = &content;
   sent.msg_iovlen = 1;
-  PassedDescriptor passed;
-  passed.attach(sent, ends.here.get());
-  ASSERT_EQ(::sendmsg(ends.here.get(), &sent, 0), 1);
+  PassedDescriptor attached;
+  attached.attach(sent, fd);
+  EXPECT_EQ(::sendmsg(ends.here.get(), &sent, 0), 1);
   msghdr received{};
   received.msg_iov = &content;
   received.msg_iovlen = 1;
   PassedDescriptor room;
   room.make_room(received);
-  ASSERT_EQ(::recvmsg(ends.there.get(), &received, MSG_CMSG_CLOEXEC), 1);
-  EXPECT_TRUE(static_cast<bool>(take_descriptor(received)));
+  EXPECT_EQ(::recvmsg(ends.there.get(), &received, MSG_CMSG_CLOEXEC), 1);
+  return take_descriptor(received);
+}
+
+TEST(DescriptorPassing, OneGoesAlongAndIsClosedOnExecution) {
+  const UniqueFd taken = passed(STDERR_FILENO);
+  ASSERT_TRUE(static_cast<bool>(taken));
+  EXPECT_EQ(::fcntl(taken.get(), F_GETFD), FD_CLOEXEC);
 }
 
 TEST(DescriptorPassing, NoneIsNone) {
-  Ends ends;
-  iovec content{&ends.byte, 1};
-  msghdr sent{};
-  sent.msg_iov = &content;
-  sent.msg_iovlen = 1;
-  PassedDescriptor passed;
-  passed.attach(sent, -1);
-  ASSERT_EQ(::sendmsg(ends.here.get(), &sent, 0), 1);
-  msghdr received{};
-  received.msg_iov = &content;
-  received.msg_iovlen = 1;
-  PassedDescriptor room;
-  room.make_room(received);
-  ASSERT_EQ(::recvmsg(ends.there.get(), &received, 0), 1);
-  EXPECT_FALSE(static_cast<bool>(take_descriptor(received)));
+  EXPECT_FALSE(static_cast<bool>(passed(-1)));
 }
 
 // As a peer that means harm would send them, to one who has room for them.
