@@ -126,6 +126,7 @@ add_executable(lanyard_tests
   switch/runtime/busy_poll_test.cpp
   switch/runtime/event_loop_test.cpp
   switch/runtime/lane_test.cpp
+  switch/runtime/wake_moderation_test.cpp
 )
 target_link_libraries(lanyard_tests PRIVATE
   lanyard_cli lanyard_gateway_core lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)

@@ -100,6 +100,7 @@ Result<void> Daemon::make_parts() {
   if (!loop) return loop.error();
   loop_ = loop.take();
   loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
+  loop_->moderate_wake_ups();
   hub_ = std::make_unique<DebugHub>(*loop_, log_);
   Switch::Settings settings;
   settings.mac = options_.mac.value_or(random_mac());

@@ -92,6 +92,7 @@ Result<void> NetworkDaemon::make_parts() {
   if (!loop) return loop.error();
   loop_ = loop.take();
   loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
+  loop_->moderate_wake_ups();
   started_ = before_ ? before_->started : loop_->now();
   reaper_ = std::make_unique<ProcessReaper>(*loop_);
   if (options_.gateway_program.empty()) options_.gateway_program = GatewayProcess::find_program();

@@ -2,7 +2,9 @@
 #include "switch/runtime/event_loop.h"
 
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/timerfd.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -161,17 +163,35 @@ int EventLoop::fetch(int timeout_ms) {
 }
 
 int EventLoop::wait(bool poll_only) {
-  busy_poll_.carried(std::exchange(carried_, 0));
+  busy_poll_.carried(std::exchange(mtu_frames_carried_, 0));
+  const std::size_t frames = std::exchange(frames_carried_, 0);
+  const Duration pause = moderation_ ? moderation_->round(now_, frames) : Duration{0};
   if (poll_only) return fetch(0);
   if (!alarms_.empty() && alarms_.begin()->second.exact) {
     const Time due = alarms_.begin()->first.first;
-    if (due - monotonic_now() <= kExactLead) return look_until(due);
+    if (due - monotonic_now() <= kExactLead + pause) return look_until(due);
+  }
+  if (pause != Duration{0}) {
+    sleep(pause);
+    return fetch(0);
   }
   if (!busy_poll_.enabled()) return fetch(-1);
   const Time begin = monotonic_now();
   const int count = look_then_sleep(begin);
   busy_poll_.waited(now_ - begin);
   return count;
+}
+
+void EventLoop::moderate_wake_ups() {
+  // What the kernel may add to a sleep of this thread, 50 us if nobody asks: half of the pause.
+  ::prctl(PR_SET_TIMERSLACK, 1UL);
+  moderation_.emplace();
+}
+
+void EventLoop::sleep(Duration duration) {
+  timespec time{};
+  time.tv_nsec = duration.count();
+  ::clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
 }
 
 int EventLoop::look_then_sleep(Time begin) {

@@ -9,8 +9,9 @@
 // nothing per wake-up: a time-out given to epoll_wait arms and cancels a kernel timer at every
 // sleep (in a guest, an exit to the hypervisor each), so one timerfd holds the nearest deadline and
 // is set anew only when that changes. To sleep at all costs more than to carry a frame:
-// busy_poll.h. And the kernel wakes a sleeper late, in a guest by a hundred microseconds and more,
-// so a timer that must be exact is slept for only until shortly before. One thread.
+// busy_poll.h, wake_moderation.h. And the kernel wakes a sleeper late, in a guest by a hundred
+// microseconds and more, so a timer that must be exact is slept for only until shortly before. One
+// thread.
 #pragma once
 
 #include <sys/epoll.h>
@@ -19,12 +20,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "switch/base/fd.h"
 #include "switch/base/result.h"
 #include "switch/base/time.h"
 #include "switch/runtime/busy_poll.h"
+#include "switch/runtime/wake_moderation.h"
 
 namespace lanyard {
 
@@ -89,10 +92,13 @@ class EventLoop {
   void run_once(bool poll_only);
   void stop() { stopped_ = true; }
 
-  // Off in a new loop. Whoever carries a frame in a round says so: that decides, too.
+  // Both off in a new loop. Whoever carries a frame in a round says so: that decides, too.
   void set_busy_poll(BusyPoll busy_poll) { busy_poll_ = busy_poll; }
-  void carried(std::size_t frame_size) { carried_ += 1 + frame_size / kMtuFrame; }
-  bool counts_carried() const { return busy_poll_.enabled(); }
+  void moderate_wake_ups();
+  void carried(std::size_t frame_size) {
+    ++frames_carried_;
+    mtu_frames_carried_ += 1 + frame_size / kMtuFrame;
+  }
   bool stopped() const { return stopped_; }
 
  private:
@@ -119,6 +125,7 @@ class EventLoop {
   int wait(bool poll_only);
   int look_then_sleep(Time begin);
   int look_until(Time due);
+  static void sleep(Duration duration);
   int fetch(int timeout_ms);
   void set_deadline();
   void dispatch(const std::vector<epoll_event>& events, std::size_t count);
@@ -140,7 +147,9 @@ class EventLoop {
   Time now_;
   bool stopped_ = false;
   BusyPoll busy_poll_;
-  std::size_t carried_ = 0;  // since the last wait
+  std::optional<WakeModeration> moderation_;
+  std::size_t frames_carried_ = 0;  // since the last wait
+  std::size_t mtu_frames_carried_ = 0;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<std::uint32_t> removed_;

@@ -62,9 +62,7 @@ void Lane::serve_ready() {
 
 void Lane::serve(Cord& cord) {
   const Rx rx = cord.plug->endpoint().receive(batch_);
-  if (loop_.counts_carried()) {
-    for (const auto& frame : batch_) loop_.carried(frame->size);
-  }
+  for (const auto& frame : batch_) loop_.carried(frame->size);
   switch_.forward(cord.plug->port(), batch_);
   if (rx == Rx::more) make_ready(cord);
   if (rx == Rx::closed) close_plug(*cord.plug, UnplugReason::peer_left);
