@@ -115,8 +115,9 @@ def descriptors_of(pid: int) -> int:
 
 
 def cpu_seconds_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """To the nanosecond: the ticks of /proc/PID/stat are 10 ms, two of them 7 % of 0.3 s."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def resident_kib_of(pid: int) -> int:
