@@ -3,7 +3,8 @@
 
 One client sends and looks for its frame all the time; beside it a process does one thing after the other. That process
 has a CPU only when nobody else wants it (SCHED_IDLE), because what is measured is the switch's thread and not who gets
-one of few CPUs. What the machine itself makes wait shows in the same run with nobody managing.
+one of few CPUs; and who sends and looks has one of its own, or the switch would wait for it to end its slice.
+What the machine itself makes wait shows in the same run with nobody managing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 from cases import Case, Goal, Result, Row, count, microseconds
 from contestants import OURS, Failed, Tools, end, load, scratch
 
+CPUS = sorted(os.sched_getaffinity(0))
+PROBES, THEIRS = CPUS[-1], CPUS[0]  # of who sends and looks, and of the rest
 AT_REST = "ours, at rest"
 ADDRESSES = 65_536
 NETWORK = """[network.lab]
@@ -42,7 +45,8 @@ class Managed:
         with (directory / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [str(self.program.with_name("lanyardd")), "--config", str(self.file)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment,
+                preexec_fn=lambda: os.sched_setaffinity(0, {THEIRS}))
 
     def lanyard(self, *words: str) -> None:
         done = subprocess.run([str(self.program), *words], env=self.environment, check=False,
@@ -109,6 +113,7 @@ def stall(deed: Callable[[Managed], None] | None) -> Callable[[Tools], Result]:
 
             def manage() -> None:
                 os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of this thread and its children
+                os.sched_setaffinity(0, {THEIRS})
                 try:
                     while deed and not over.is_set():
                         deed(daemon)
@@ -119,7 +124,8 @@ def stall(deed: Callable[[Managed], None] | None) -> Callable[[Tools], Result]:
             manager.start()
             try:
                 result = load(tools, ["oneway", "--sock", str(daemon.sock), "--seconds",
-                                      str(tools.seconds), "--warmup", str(tools.warmup)],
+                                      str(tools.seconds), "--warmup", str(tools.warmup),
+                                      "--pin", f"{PROBES},{PROBES}"],
                               timeout=tools.seconds + 20)
             finally:
                 over.set()

@@ -66,6 +66,7 @@ class Echo:
     per_second: int = 2000
     sent: int = 0
     back: set[int] = field(default_factory=set)
+    newest: int = -1  # of those that came back
     gaps: list[float] = field(default_factory=list)
     blocked_s: float = 0.0
 
@@ -133,7 +134,9 @@ class Echo:
             now = time.monotonic()
             self.gaps.append(now - last)
             last = now
-            self.back.add(int.from_bytes(data[14:22], "big"))
+            number = int.from_bytes(data[14:22], "big")
+            self.back.add(number)
+            self.newest = max(self.newest, number)
 
 
 def thrown_away(log: str) -> int:

@@ -74,7 +74,7 @@ def test_clients_outlive_sigkill_under_load(kept: Switch) -> None:
         for _ in range(CRASHES_MAX - 1):
             sent = echo.sent
             kill_switch_process(kept.pid)
-            wait_until("frames flow again", lambda sent=sent: max(echo.back) > sent + 20)
+            wait_until("frames flow again", lambda sent=sent: echo.newest > sent + 20)
         echo.stop()
         lost = echo.lost - thrown_away(kept.log_text())
         # For each crash, and what was in its hands on the way there and back.
@@ -295,7 +295,7 @@ def test_an_upgrade_under_load_loses_nothing(kept: Switch) -> None:
         for _ in range(10):
             sent = echo.sent
             upgraded(kept)
-            wait_until("frames flow", lambda sent=sent: max(echo.back) > sent + 20)
+            wait_until("frames flow", lambda sent=sent: echo.newest > sent + 20)
         echo.stop()
         lost = echo.lost - thrown_away(kept.log_text())
         assert lost <= 0, f"{lost} of {echo.sent}"
