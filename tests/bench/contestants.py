@@ -33,6 +33,7 @@ class Tools:
 
     programs: dict[str, Path]
     load: Path
+    udp_load: Path
     core: Path | None  # the forwarding core as a benchmark of its own
     seconds: float = 3.0
     warmup: float = 0.3

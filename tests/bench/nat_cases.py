@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contestants import OURS, Failed, Tools, scratch
-from cases import BEST_PEER, Case, Goal, Result, Row, gigabits, megabytes, microseconds, milliseconds
+from cases import BEST_PEER, Case, Goal, Result, Row, count, gigabits, megabytes, microseconds, milliseconds
 from nat_peers import (GUEST_TAP, MTU, NATS, PASTA, PYTHON, SLIRP4NETNS, SLIRPVDE, VDE_NATS, Guest,
                        await_that, configuration, missing, missing_for_vde, our_daemon, run,
                        two_namespaces)
 
 HERE = Path(__file__).resolve().parent
 CONTESTANTS = (OURS, SLIRP4NETNS, PASTA)
+AT_A_TIME = 32  # queries of a busy resolver
 VDE_CONTESTANTS = (OURS, SLIRPVDE)
 Nats = dict[str, Callable[..., contextlib.AbstractContextManager[Guest]]]
 
@@ -74,41 +75,55 @@ def iperf(name: str, flows: int, down: bool, mtu: int, nats: Nats = NATS) -> Cal
     return measure
 
 
-def datagrams(name: str) -> Callable[[Tools], Result]:
+def datagrams(name: str, how: str) -> Callable[[Tools], Result]:
     """UDP of 1,400 bytes from the guest, as fast as it can: what arrives."""
     def measure(tools: Tools) -> Result:
         with NATS[name](tools) as guest:
-            server = subprocess.Popen(guest.on_host("iperf3", "-s", "-1"), stdout=subprocess.DEVNULL,
-                                      stderr=subprocess.DEVNULL)
+            counter = subprocess.Popen(guest.on_host(str(tools.udp_load), "count", "5201"),
+                                       stdout=subprocess.PIPE, text=True)
             try:
-                await_that("iperf3 did not listen", listening(guest, 5201))
-                whole = max(1, round(tools.seconds))
+                await_that("the counter did not listen", listening(guest, 5201))
                 before = guest.cpu_seconds()
-                done = subprocess.run(
-                    guest.command("iperf3", "-J", "-u", "-b", "0", "-l", "1400", "-c", guest.gateway,
-                                  "-t", str(whole)),
-                    capture_output=True, text=True, timeout=whole + 20, check=False)
+                subprocess.run(guest.command(str(tools.udp_load), how, guest.gateway, "5201",
+                                             str(tools.seconds), "1400"),
+                               stdout=subprocess.DEVNULL, timeout=tools.seconds + 20, check=True)
                 cpu = guest.cpu_seconds() - before
-                answer = json.loads(done.stdout)
-                if "error" in answer:
-                    raise Failed(f"iperf3: {answer['error']}")
-                total = answer["end"]["sum"]
-                arrived = 1400 * float(total["packets"] - total["lost_packets"])
-                return {"bits_per_s": 8 * arrived / float(total["seconds"]),
-                        "cpu_s_per_gb": cpu / max(1e-9, arrived / 1e9)}
-            except subprocess.TimeoutExpired as error:
-                raise Failed("iperf3 did not end") from error
+                arrived = dict(json.loads(counter.communicate(timeout=10)[0]))
+                return {"bits_per_s": arrived["bits_per_s"],
+                        "cpu_s_per_gb": cpu / max(1e-9, arrived["bytes"] / 1e9)}
+            except (subprocess.SubprocessError, ValueError) as error:
+                raise Failed(f"UDP: {error}") from error
             finally:
-                server.terminate()
+                counter.kill()
+                counter.wait()
+    return measure
+
+
+def queries(name: str, parallel: int) -> Callable[[Tools], Result]:
+    """As DNS does: each from a new port, so many at a time."""
+    def measure(tools: Tools) -> Result:
+        with NATS[name](tools) as guest:
+            server = subprocess.Popen(guest.on_host(str(tools.udp_load), "echo", "5202"))
+            try:
+                await_that("the server did not listen", listening(guest, 5202))
+                done = subprocess.run(
+                    guest.command(str(tools.udp_load), "query", guest.gateway, "5202", str(tools.seconds),
+                                  str(parallel)),
+                    capture_output=True, text=True, timeout=tools.seconds + 20, check=False)
+                if done.returncode != 0:
+                    raise Failed(done.stderr.strip()[-300:])
+                return dict(json.loads(done.stdout))
+            finally:
+                server.kill()
                 server.wait()
     return measure
 
 
-def repeated(name: str, what: str, server_name: str = "serve") -> Callable[[Tools], Result]:
+def repeated(name: str, what: str) -> Callable[[Tools], Result]:
     """One after the other, as nat_client.py says of `what`."""
     def measure(tools: Tools) -> Result:
         with NATS[name](tools) as guest:
-            server = subprocess.Popen(guest.on_host(PYTHON, str(HERE / "nat_client.py"), server_name, "5202"))
+            server = subprocess.Popen(guest.on_host(PYTHON, str(HERE / "nat_client.py"), "serve", "5202"))
             try:
                 await_that("the server did not listen", listening(guest, 5202))
                 done = subprocess.run(
@@ -193,11 +208,25 @@ def vde_case(title: str, name: str, down: bool) -> Case:
                  Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing_for_vde, VDE_CONTESTANTS)
 
 
-def repeated_case(title: str, name: str, rate_goal: Goal, median_goal: Goal | None, *what: str) -> Case:
-    return Case(f"nat-{name}", f"NAT, {title}", {peer: repeated(peer, *what) for peer in CONTESTANTS},
+def repeated_case(title: str, name: str, rate_goal: Goal, median_goal: Goal, what: str) -> Case:
+    return Case(f"nat-{name}", f"NAT, {title}", {peer: repeated(peer, what) for peer in CONTESTANTS},
                 (Row("rate", "per_s", per_second, (rate_goal,)),
-                 Row("median", "median_us", microseconds, (median_goal,) if median_goal else ())),
+                 Row("median", "median_us", microseconds, (median_goal,))),
                 missing, CONTESTANTS)
+
+
+def datagram_case(title: str, name: str, how: str) -> Case:
+    return Case(f"nat-{name}", f"NAT, UDP of 1,400 B, {title}, upload",
+                {peer: datagrams(peer, how) for peer in CONTESTANTS},
+                (Row("arrives", "bits_per_s", gigabits, (Goal(2, True, BEST_PEER),)),
+                 Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing, CONTESTANTS)
+
+
+def query_case(title: str, name: str, parallel: int) -> Case:
+    return Case(f"nat-{name}", f"NAT, {title}", {peer: queries(peer, parallel) for peer in CONTESTANTS},
+                (Row("rate", "per_s", per_second, (Goal(2, True, BEST_PEER),)),
+                 Row("median", "median_us", microseconds),
+                 Row("not answered within a second", "lost", count)), missing, CONTESTANTS)
 
 
 def nat_cases() -> list[Case]:
@@ -213,10 +242,10 @@ def nat_cases() -> list[Case]:
         vde_case("download", "down", True),
         repeated_case("connect, request and close", "connect", Goal(1, True, SLIRP4NETNS), quickest, "connect"),
         repeated_case("request and response", "request", Goal(1, True, BEST_PEER), quickest, "request"),
-        Case("nat-udp", "NAT, UDP of 1,400 B, upload", {peer: datagrams(peer) for peer in CONTESTANTS},
-             (Row("arrives", "bits_per_s", gigabits, (Goal(2, True, BEST_PEER),)),
-              Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing, CONTESTANTS),
-        repeated_case("UDP query from a new port", "query", Goal(2, True, BEST_PEER), None, "query", "serve-udp"),
+        datagram_case("one by one", "udp", "send"),
+        datagram_case("cut by the kernel (GSO)", "udp-gso", "send-gso"),
+        query_case("UDP query from a new port", "query", 1),
+        query_case(f"UDP queries from new ports, {AT_A_TIME} at a time", f"query-{AT_A_TIME}", AT_A_TIME),
         Case("dhcp", "1,000 DHCP leases", {OURS: leases(1000)},
              (Row("time", "elapsed_ms", milliseconds, (Goal(2000),)),), missing, CONTESTANTS),
         Case("up", "lanyard up, a NAT network", {OURS: time_to_ready},

@@ -5,8 +5,6 @@
   nat_client.py serve PORT                    answers 64 bytes with 64 bytes, on 127.0.0.1
   nat_client.py connect ADDRESS PORT SECONDS  connect, request, close, one after the other
   nat_client.py request ADDRESS PORT SECONDS  request after request on one connection
-  nat_client.py serve-udp PORT                sends every datagram back, on 127.0.0.1
-  nat_client.py query ADDRESS PORT SECONDS    a datagram from a new port and its answer, as DNS does
   nat_client.py hold ADDRESS PORT COUNT       opens so many connections, says so, keeps them
   nat_client.py leases INTERFACE COUNT        so many DHCP clients at once
 """
@@ -55,14 +53,6 @@ def serve(port: int) -> None:
             peer.close()
 
 
-def serve_udp(port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo:
-        echo.bind(("127.0.0.1", port))
-        while True:
-            data, peer = echo.recvfrom(4096)
-            echo.sendto(data, peer)
-
-
 def repeat(seconds: float, once: Callable[[], None]) -> None:
     """Prints the rate and the median time of what is done again and again."""
     times = []
@@ -84,16 +74,6 @@ def request(address: str, port: int, seconds: float) -> None:
             if len(peer.recv(4096)) != len(REQUEST):
                 sys.exit("a short answer")
         repeat(seconds, once)
-
-
-def query(address: str, port: int, seconds: float) -> None:
-    def once() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-            peer.settimeout(5)
-            peer.sendto(REQUEST, (address, port))
-            if peer.recv(4096) != REQUEST:
-                sys.exit("another answer")
-    repeat(seconds, once)
 
 
 def connect(address: str, port: int, seconds: float) -> None:
@@ -197,10 +177,6 @@ def main() -> None:
             connect(address, int(port), float(seconds))
         case ["request", address, port, seconds]:
             request(address, int(port), float(seconds))
-        case ["serve-udp", port]:
-            serve_udp(int(port))
-        case ["query", address, port, seconds]:
-            query(address, int(port), float(seconds))
         case ["hold", address, port, count]:
             hold(address, int(port), int(count))
         case ["leases", interface, count]:
