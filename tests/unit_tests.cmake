@@ -36,8 +36,12 @@ add_executable(lanyard_tests
   backend/gateway/quota_test.cpp
   backend/gateway/resolver_list_test.cpp
   backend/gateway/router_advertiser_test.cpp
+  backend/gateway/tcp_flow_loss_test.cpp
+  backend/gateway/tcp_flow_order_test.cpp
   backend/gateway/tcp_flow_property_test.cpp
   backend/gateway/tcp_flow_test.cpp
+  backend/gateway/tcp_reassembly_test.cpp
+  backend/gateway/tcp_scoreboard_test.cpp
   backend/gateway/tftp_server_test.cpp
   backend/gateway/udp_flow_table_test.cpp
   backend/gateway/udp_frame_test.cpp

@@ -163,6 +163,7 @@ bool FrameSanitiser::read_tcp(NatPacket& packet, NatEvent& reason) {
         read_tcp_options(tcp.subspan(kTcpHeaderSize, header - kTcpHeaderSize));
     packet.segment_size = options.segment_size;
     packet.window_shift = options.window_shift;
+    packet.sack_permitted = options.sack_permitted;
     // Data of a SYN (RFC 7413) is only taken early by those who asked for it; it comes again.
     reason = NatEvent::bad_length;
     if (header != tcp.size()) return false;

@@ -110,7 +110,7 @@ NatTranslator::NatTranslator(const NetworkConfig& config, Context context, Polic
       quota_(config.policy.flows_max, config.policy.new_flows_per_s),
       output_(context.link, config.mtu, counters_),
       forwards_(*this, context.directory),
-      direct_(context.loop, output_, *this) {
+      direct_(context.loop, output_, counters_, *this) {
   const std::uint32_t router = config.router ? config.router->number() : 0;
   router_mac_ = MacAddress::from_number(std::uint64_t{0x5255} << 32 | router);
   forwards_.set_network(config.subnet, config.subnet6);

@@ -22,6 +22,7 @@ namespace lanyard {
   X(fragmented, "datagrams_fragmented")              \
   X(urgent_cleared, "urgent_cleared")                \
   X(held, "segments_held_for_order")                 \
+  X(repeated, "segments_repeated")                   \
   X(flows_opened, "flows_opened")                    \
   X(flows_direct, "flows_direct")                    \
   X(flows_by_forward, "flows_by_forward")            \

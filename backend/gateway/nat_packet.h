@@ -91,6 +91,7 @@ struct NatPacket {
   std::uint8_t flags = 0;
   std::uint16_t segment_size = 0;  // the MSS option of a SYN; 0: none
   std::optional<std::uint8_t> window_shift;
+  bool sack_permitted = false;
 
   std::size_t payload_size() const { return frame.size() - payload_offset; }
   std::span<std::uint8_t> payload() const { return frame.subspan(payload_offset); }

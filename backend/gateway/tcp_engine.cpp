@@ -47,7 +47,7 @@ Result<UniqueFd> open_socket(const TcpEngine::Target& target) {
 
 struct TcpEngine::Connection final : TcpHost, TcpLink {
   Connection(TcpEngine& of, std::uint64_t its_number, const TcpFlow::Opening& opening)
-      : engine(of), number(its_number), flow(of.memory_, opening) {}
+      : engine(of), number(its_number), flow(of.memory_, of.counters_, opening) {}
 
   std::ptrdiff_t send(std::span<const iovec> parts) override {
     msghdr message{};
@@ -95,8 +95,13 @@ struct TcpEngine::Connection final : TcpHost, TcpLink {
   Time queued_for = Time::max();  // the earliest of its entries in deadlines_
 };
 
-TcpEngine::TcpEngine(EventLoop& loop, GuestOutput& output, Observer& observer)
-    : loop_(loop), output_(output), observer_(observer), scratch_(kTcpHeadroom + kTcpPayloadMax) {}
+TcpEngine::TcpEngine(EventLoop& loop, GuestOutput& output, NatCounters& counters,
+                     Observer& observer)
+    : loop_(loop),
+      output_(output),
+      counters_(counters),
+      observer_(observer),
+      scratch_(kTcpHeadroom + kTcpPayloadMax) {}
 
 TcpEngine::~TcpEngine() = default;
 
@@ -128,7 +133,7 @@ Result<TcpEngine::Opened> TcpEngine::open(const NatPacket& syn, MacAddress route
   opening.guest_sequence = syn.sequence;
   opening.sequence = initial_sequence();
   opening.window = syn.window;
-  opening.options = {syn.segment_size, syn.window_shift};
+  opening.options = {syn.segment_size, syn.window_shift, syn.sack_permitted};
   opening.segment_size =
       static_cast<std::uint16_t>(std::clamp<std::size_t>(mtu, 576, 65535) - headers);
   const std::uint64_t number = next_number_++;
@@ -151,8 +156,10 @@ void TcpEngine::input(std::uint64_t number, const NatPacket& packet) {
   Connection* const connection = find(number);
   if (connection == nullptr) return;
   connection->path.guest_mac = packet.mac;
+  const std::size_t options = packet.transport_offset + kTcpHeaderSize;
   connection->flow.segment(
-      {packet.sequence, packet.acknowledgement, packet.window, packet.flags, packet.payload()},
+      {packet.sequence, packet.acknowledgement, packet.window, packet.flags, packet.payload(),
+       packet.frame.subspan(options, packet.payload_offset - options)},
       loop_.now());
   touch(*connection);
 }

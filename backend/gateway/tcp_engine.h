@@ -52,7 +52,7 @@ class TcpEngine {
     int fd = -1;
   };
 
-  TcpEngine(EventLoop& loop, GuestOutput& output, Observer& observer);
+  TcpEngine(EventLoop& loop, GuestOutput& output, NatCounters& counters, Observer& observer);
   ~TcpEngine();
   TcpEngine(const TcpEngine&) = delete;
   TcpEngine& operator=(const TcpEngine&) = delete;
@@ -91,6 +91,7 @@ class TcpEngine {
 
   EventLoop& loop_;
   GuestOutput& output_;
+  NatCounters& counters_;
   Observer& observer_;
   TcpMemory memory_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;

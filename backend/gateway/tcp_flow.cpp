@@ -18,18 +18,19 @@ TcpSender::Peer peer_of(const TcpFlow::Opening& opening) {
   const std::uint16_t said =
       opening.options.segment_size == 0 ? kDefaultSegmentSize : opening.options.segment_size;
   return {std::max(std::min(said, opening.segment_size), kSegmentSizeMin), opening.window,
-          opening.options.window_shift.value_or(0)};
+          opening.options.window_shift.value_or(0), opening.options.sack_permitted};
 }
 
 }  // namespace
 
-TcpFlow::TcpFlow(TcpMemory& memory, const Opening& opening)
+TcpFlow::TcpFlow(TcpMemory& memory, NatCounters& counters, const Opening& opening)
     : memory_(memory),
       opening_(opening),
       own_segment_size_(opening.segment_size),
-      sender_(memory, opening.sequence, peer_of(opening)),
-      receiver_(memory, opening.guest_sequence, opening.segment_size,
-                opening.options.window_shift.has_value()) {}
+      sender_(memory, counters, opening.sequence, peer_of(opening)),
+      receiver_(memory, counters,
+                {opening.guest_sequence, opening.segment_size,
+                 opening.options.window_shift.has_value(), opening.options.sack_permitted}) {}
 
 void TcpFlow::segment(const TcpSegment& segment, Time now) {
   if (ended()) return;
@@ -51,7 +52,7 @@ void TcpFlow::segment(const TcpSegment& segment, Time now) {
     return;
   }
   if (state_ == State::connecting) return;
-  if (!receiver_.acceptable(segment)) return receiver_.answer();
+  if (!receiver_.acceptable(segment)) return receiver_.refuse(segment);
   if ((segment.flags & kTcpAck) == 0) return;
   if (state_ == State::syn_received) handshake(segment);
   if (state_ != State::open) return;
@@ -133,13 +134,18 @@ bool TcpFlow::read_block(TcpHost& host, TcpLink& link, Time now) {
 void TcpFlow::send(TcpLink& link, const TcpSender::Piece& piece) {
   TcpHeader header;
   const bool syn = (piece.flags & kTcpSyn) != 0;
+  using Carrier = TcpReceiver::Carrier;
+  const bool bare = piece.flags == 0 && piece.payload.empty();
   header.sequence = piece.sequence;
-  header.window = receiver_.acknowledge(syn);
+  header.window = receiver_.acknowledge(syn ? Carrier::syn : bare ? Carrier::bare : Carrier::data);
   header.acknowledgement = receiver_.next();
   header.flags = piece.flags | kTcpAck;
   if (syn) {
     header.options.segment_size = own_segment_size_;
     if (opening_.options.window_shift) header.options.window_shift = TcpReceiver::kWindowShift;
+    header.options.sack_permitted = opening_.options.sack_permitted;
+  } else if (bare) {
+    header.sack = receiver_.sack();
   }
   link.send(header, piece.payload, piece.has_headroom);
 }

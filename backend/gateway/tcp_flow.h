@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <span>
 
+#include "backend/gateway/nat_counters.h"
 #include "backend/gateway/tcp_memory.h"
 #include "backend/gateway/tcp_receiver.h"
 #include "backend/gateway/tcp_segment.h"
@@ -55,7 +56,7 @@ class TcpFlow {
     failed,  // by the host's side; the guest has been told, if it was to be
   };
 
-  TcpFlow(TcpMemory& memory, const Opening& opening);
+  TcpFlow(TcpMemory& memory, NatCounters& counters, const Opening& opening);
 
   // The host's side is up.
   void connected() { host_is_up_ = true; }

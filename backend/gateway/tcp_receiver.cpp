@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace lanyard {
 namespace {
@@ -17,15 +18,16 @@ iovec part_of(std::span<const std::uint8_t> bytes) {
 
 }  // namespace
 
-TcpReceiver::TcpReceiver(TcpMemory& memory, std::uint32_t first, std::uint16_t segment_size,
-                         bool scales)
+TcpReceiver::TcpReceiver(TcpMemory& memory, NatCounters& counters, const Peer& peer)
     : memory_(memory),
-      segment_size_(segment_size),
-      shift_(scales ? kWindowShift : std::uint8_t{0}),
-      next_(first + 1),
-      window_(scales ? kWindowFirst : kUnscaledMax),
+      counters_(counters),
+      segment_size_(peer.segment_size),
+      shift_(peer.scales ? kWindowShift : std::uint8_t{0}),
+      selects_(peer.selects),
+      next_(peer.first + 1),
+      window_(peer.scales ? kWindowFirst : kUnscaledMax),
       offered_(next_),
-      acknowledged_(first) {}
+      acknowledged_(peer.first) {}
 
 TcpReceiver::~TcpReceiver() {
   memory_.give_back_grant(granted_);
@@ -47,29 +49,58 @@ bool TcpReceiver::acceptable(const TcpSegment& segment) const {
          !sequence_before(offered_, segment.sequence);
 }
 
+void TcpReceiver::refuse(const TcpSegment& segment) {
+  const std::uint32_t end = segment.sequence + static_cast<std::uint32_t>(segment.payload.size());
+  if (!segment.payload.empty() && !sequence_before(next_, end)) {
+    repeated_ = {segment.sequence, end};
+  }
+  answer();
+}
+
 void TcpReceiver::take(const TcpSegment& segment) {
   const bool fin = (segment.flags & kTcpFin) != 0;
   if (segment.payload.empty() && !fin) return;
   if (finished_) return answer();
-  if (sequence_before(next_, segment.sequence)) return answer();  // something is missing
-  auto payload = segment.payload;
-  const std::size_t known = next_ - segment.sequence;
-  if (known != 0) answer();
-  payload = payload.subspan(std::min(known, payload.size()));
-  const std::size_t room = offered_ - next_;
-  const bool whole = payload.size() <= room;
-  if (!whole) {
-    payload = payload.first(room);
+  const std::size_t room = offered_ - segment.sequence;
+  const bool is_whole = segment.payload.size() <= room;
+  auto payload = is_whole ? segment.payload : segment.payload.first(room);
+  if (!is_whole) answer();
+  if (fin && is_whole) end_ = segment.sequence + static_cast<std::uint32_t>(payload.size());
+  if (sequence_before(next_, segment.sequence)) return hold(segment.sequence, payload);
+  const std::size_t known = std::min<std::size_t>(next_ - segment.sequence, payload.size());
+  if (known != 0) {
+    repeated_ = {segment.sequence, segment.sequence + static_cast<std::uint32_t>(known)};
     answer();
   }
-  if (!payload.empty()) parts_.push_back(part_of(payload));
+  deliver(payload.subspan(known));
+  if (!held_.empty()) close_gap();
+  if (end_ != next_) return;
+  finished_ = true;
+  ++next_;
+  is_urgent_ = true;
+  held_.clear();
+}
+
+void TcpReceiver::deliver(std::span<const std::uint8_t> payload) {
+  if (payload.empty()) return;
+  parts_.push_back(part_of(payload));
   next_ += static_cast<std::uint32_t>(payload.size());
   bytes_ += payload.size();
-  if (fin && whole) {
-    finished_ = true;
-    ++next_;
-    answer();
+}
+
+void TcpReceiver::close_gap() {
+  answer();  // RFC 5681 4.2
+  while (auto piece = held_.take(next_)) {
+    if (!sequence_before(next_, piece->end())) continue;
+    released_.push_back(std::move(*piece));
+    deliver(std::span(released_.back().bytes).subspan(next_ - released_.back().begin));
   }
+}
+
+void TcpReceiver::hold(std::uint32_t sequence, std::span<const std::uint8_t> payload) {
+  answer();
+  if (payload.empty()) return;
+  counters_.count(held_.add(sequence, payload) ? NatEvent::held : NatEvent::out_of_order);
 }
 
 int TcpReceiver::flush(TcpHost& host) {
@@ -117,6 +148,7 @@ void TcpReceiver::keep() {
     kept_.insert(kept_.end(), from, from + part.iov_len);
   }
   parts_.clear();
+  released_.clear();
 }
 
 // Whoever fills a good part of its window in one batch would send more if it were larger.
@@ -133,24 +165,38 @@ std::uint32_t TcpReceiver::edge() const {
   return sequence_before(edge, offered_) ? offered_ : edge;
 }
 
-std::uint16_t TcpReceiver::acknowledge(bool in_syn) {
-  const std::uint8_t shift = in_syn ? std::uint8_t{0} : shift_;
+std::uint16_t TcpReceiver::acknowledge(Carrier carrier) {
+  const std::uint8_t shift = carrier == Carrier::syn ? std::uint8_t{0} : shift_;
   // Rounded down: up, each answer would offer a little more (RFC 7323 2.4). What was offered before
   // stays good.
   const std::uint32_t field = std::min((edge() - next_) >> shift, kUnscaledMax);
   const std::uint32_t offered = next_ + (field << shift);
   if (sequence_before(offered_, offered)) offered_ = offered;
   acknowledged_ = next_;
-  answers_ = 0;
+  // With data, an acknowledgement neither counts as repeated (RFC 5681 2) nor has room for blocks.
+  if (carrier != Carrier::data) answers_ = 0;
+  is_urgent_ = false;
   delayed_until_ = Time::max();
   return static_cast<std::uint16_t>(field);
 }
 
+TcpSack TcpReceiver::sack() {
+  TcpSack sack;
+  if (!selects_) return sack;
+  if (const auto repeated = std::exchange(repeated_, std::nullopt)) sack.add(*repeated);
+  held_.tell(sack);
+  return sack;
+}
+
 unsigned TcpReceiver::acknowledgements_due(Time now) {
-  if (answers_ != 0) return std::min(answers_, kAnswersMax);
+  if (answers_ != 0) {
+    if (!selects_) return std::min(answers_, kAnswersMax);
+    // One that tells of all is as good as many.
+    return std::max(1U, static_cast<unsigned>(held_.acknowledgements()));
+  }
   const std::uint32_t owed = next_ - acknowledged_;
   const std::uint32_t step = std::min(2U * segment_size_, window_ / 2);
-  if (owed >= step) return 1;
+  if (owed >= step || is_urgent_) return 1;
   // RFC 9293 3.8.6.2.2.
   if (offered_ - next_ < window_ / 2 && edge() - offered_ >= step) return 1;
   if (owed == 0) return 0;

@@ -6,7 +6,8 @@
 //
 // What makes it hard: payload is not copied. The parts of a batch are remembered where they lie and
 // given to the socket in one call; only what it does not take is kept, and that is never more than
-// the window that was offered, because acknowledged bytes must not be lost. The window begins small
+// the window that was offered, because acknowledged bytes must not be lost. What comes too early is
+// kept, too, and told to the guest (tcp_reassembly.h). The window begins small
 // and grows with those who use it, as far as all connections together may. An acknowledgement for
 // each batch, not each segment; for little data it waits a moment for an answer to ride on.
 // Time is a parameter. Gateway thread only.
@@ -19,7 +20,9 @@
 #include <span>
 #include <vector>
 
+#include "backend/gateway/nat_counters.h"
 #include "backend/gateway/tcp_memory.h"
+#include "backend/gateway/tcp_reassembly.h"
 #include "backend/gateway/tcp_segment.h"
 #include "switch/base/time.h"
 
@@ -42,15 +45,23 @@ class TcpReceiver {
   static constexpr std::uint8_t kWindowShift = 7;
   static constexpr Duration kDelay = std::chrono::milliseconds(2);
 
-  // `first` is the guest's SYN; segment_size what it was told to send at most.
-  TcpReceiver(TcpMemory& memory, std::uint32_t first, std::uint16_t segment_size, bool scales);
+  struct Peer {
+    std::uint32_t first = 0;         // its SYN
+    std::uint16_t segment_size = 0;  // what it was told to send at most
+    bool scales = false;
+    bool selects = false;  // it knows selective acknowledgements
+  };
+
+  TcpReceiver(TcpMemory& memory, NatCounters& counters, const Peer& peer);
   ~TcpReceiver();
   TcpReceiver(const TcpReceiver&) = delete;
   TcpReceiver& operator=(const TcpReceiver&) = delete;
 
   bool acceptable(const TcpSegment& segment) const;
   bool in_window(std::uint32_t sequence) const;
-  // Of an acceptable segment. Its payload must stay until flush().
+  // Of one that is not acceptable, which is answered (RFC 9293 3.10.7.4).
+  void refuse(const TcpSegment& segment);
+  // Of an acceptable one. Its payload must stay until flush().
   void take(const TcpSegment& segment);
   // Gives the host what it takes; an errno when it takes no more at all.
   int flush(TcpHost& host);
@@ -65,8 +76,11 @@ class TcpReceiver {
   std::uint64_t bytes() const { return bytes_; }
   std::size_t kept() const { return kept_.size() - kept_begin_; }
 
+  enum class Carrier : std::uint8_t { syn, data, bare };  // bare: nothing but an acknowledgement
   // The window of a segment about to leave, which acknowledges everything so far.
-  std::uint16_t acknowledge(bool in_syn);
+  std::uint16_t acknowledge(Carrier carrier);
+  // For a bare one: what it acknowledges selectively.
+  TcpSack sack();
   // How many acknowledgements without data to send; the moment for one may still come.
   unsigned acknowledgements_due(Time now);
   Time deadline() const { return delayed_until_; }
@@ -75,17 +89,27 @@ class TcpReceiver {
   static constexpr unsigned kAnswersMax = 64;
 
   std::uint32_t edge() const;
+  void deliver(std::span<const std::uint8_t> payload);
+  void close_gap();
+  void hold(std::uint32_t sequence, std::span<const std::uint8_t> payload);
   void keep();
   void use_window(std::size_t sent);
 
   TcpMemory& memory_;
+  NatCounters& counters_;
   std::uint16_t segment_size_;
   std::uint8_t shift_;
+  bool selects_;
   std::uint32_t next_;  // RCV.NXT
   bool finished_ = false;
+  std::optional<std::uint32_t> end_;  // where the guest's FIN is
   std::uint64_t bytes_ = 0;
 
+  TcpReassembly held_;
+  std::optional<TcpRange> repeated_;  // told once (RFC 2883)
+
   std::vector<iovec> parts_;
+  std::vector<TcpReassembly::Piece> released_;  // where parts may lie
   std::vector<std::uint8_t> kept_;
   std::size_t kept_begin_ = 0;
   bool writable_ = true;
@@ -95,6 +119,7 @@ class TcpReceiver {
   std::uint32_t offered_;       // the right edge
   std::uint32_t acknowledged_;  // as the guest knows it
   unsigned answers_ = 0;
+  bool is_urgent_ = false;  // nothing to wait for, but any segment will do
   Time delayed_until_ = Time::max();
 };
 

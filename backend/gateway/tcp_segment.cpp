@@ -11,12 +11,29 @@ constexpr std::uint8_t kOptionEnd = 0;
 constexpr std::uint8_t kOptionNop = 1;
 constexpr std::uint8_t kOptionSegmentSize = 2;
 constexpr std::uint8_t kOptionWindowShift = 3;
+constexpr std::uint8_t kOptionSackPermitted = 4;
+constexpr std::uint8_t kOptionSack = 5;
 constexpr std::uint8_t kWindowShiftMax = 14;  // RFC 7323 2.3
-constexpr std::size_t kOptionsMax = 8;        // of those sent here
+constexpr std::size_t kSackBlockSize = 8;
+constexpr std::size_t kOptionsMax = 4 + kSackBlockSize * TcpSack::kBlocksMax;  // of those sent here
 constexpr std::uint8_t kHopLimit = 64;
 constexpr std::uint16_t kTcpChecksumOffset = 16;
 
 static_assert(kTcpHeadroom >= kIpOffset + kIpv6HeaderSize + kTcpHeaderSize + kOptionsMax);
+
+std::size_t put_sack(const TcpSack& sack, std::array<std::uint8_t, kOptionsMax>& to) {
+  to[0] = kOptionNop;
+  to[1] = kOptionNop;
+  to[2] = kOptionSack;
+  std::size_t size = 4;
+  for (const TcpRange& block : sack.blocks()) {
+    store_u32(to, size, block.begin);
+    store_u32(to, size + 4, block.end);
+    size += kSackBlockSize;
+  }
+  to[3] = static_cast<std::uint8_t>(size - 2);
+  return size;
+}
 
 std::size_t put_options(const TcpOptions& options, std::array<std::uint8_t, kOptionsMax>& to) {
   std::size_t size = 0;
@@ -33,7 +50,28 @@ std::size_t put_options(const TcpOptions& options, std::array<std::uint8_t, kOpt
     to[size + 3] = *options.window_shift;
     size += 4;
   }
+  if (options.sack_permitted) {
+    to[size] = kOptionNop;
+    to[size + 1] = kOptionNop;
+    to[size + 2] = kOptionSackPermitted;
+    to[size + 3] = 2;
+    size += 4;
+  }
   return size;
+}
+
+// Calls `use` with each option, as far as they are whole.
+template <typename Use>
+void for_each_option(std::span<const std::uint8_t> options, Use use) {
+  while (!options.empty() && options[0] != kOptionEnd) {
+    if (options[0] == kOptionNop) {
+      options = options.subspan(1);
+      continue;
+    }
+    if (options.size() < 2 || options[1] < 2 || options[1] > options.size()) break;
+    use(options.first(options[1]));
+    options = options.subspan(options[1]);
+  }
 }
 
 void put(std::span<std::uint8_t> frame, std::size_t at, std::span<const std::uint8_t> bytes) {
@@ -69,26 +107,35 @@ void put_ip_header(const TcpPath& path, std::span<std::uint8_t> frame, std::size
 
 TcpOptions read_tcp_options(std::span<const std::uint8_t> options) {
   TcpOptions read;
-  while (!options.empty() && options[0] != kOptionEnd) {
-    if (options[0] == kOptionNop) {
-      options = options.subspan(1);
-      continue;
+  for_each_option(options, [&read](std::span<const std::uint8_t> option) {
+    if (option[0] == kOptionSegmentSize && option.size() == 4) {
+      read.segment_size = load_u16(option, 2);
+    } else if (option[0] == kOptionWindowShift && option.size() == 3) {
+      read.window_shift = std::min(option[2], kWindowShiftMax);
+    } else if (option[0] == kOptionSackPermitted && option.size() == 2) {
+      read.sack_permitted = true;
     }
-    if (options.size() < 2 || options[1] < 2 || options[1] > options.size()) break;
-    if (options[0] == kOptionSegmentSize && options[1] == 4) {
-      read.segment_size = load_u16(options, 2);
-    } else if (options[0] == kOptionWindowShift && options[1] == 3) {
-      read.window_shift = std::min(options[2], kWindowShiftMax);
+  });
+  return read;
+}
+
+TcpSack read_tcp_sack(std::span<const std::uint8_t> options) {
+  TcpSack read;
+  for_each_option(options, [&read](std::span<const std::uint8_t> option) {
+    if (option[0] != kOptionSack) return;
+    for (auto blocks = option.subspan(2); blocks.size() >= kSackBlockSize;
+         blocks = blocks.subspan(kSackBlockSize)) {
+      read.add({load_u32(blocks, 0), load_u32(blocks, 4)});
     }
-    options = options.subspan(options[1]);
-  }
+  });
   return read;
 }
 
 TcpFrame frame_segment(const TcpPath& path, const TcpHeader& header, std::span<std::uint8_t> room,
                        std::uint16_t segment_size) {
   std::array<std::uint8_t, kOptionsMax> options{};
-  const std::size_t options_size = put_options(header.options, options);
+  const std::size_t options_size =
+      header.sack.empty() ? put_options(header.options, options) : put_sack(header.sack, options);
   const std::size_t ip_size = path.v6 ? kIpv6HeaderSize : kIpv4HeaderSize;
   const std::size_t headers = kIpOffset + ip_size + kTcpHeaderSize + options_size;
   const std::size_t payload_size = room.size() - kTcpHeadroom;

@@ -9,6 +9,7 @@
 // length among them may run past the end. Any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -18,12 +19,37 @@
 
 namespace lanyard {
 
-// What a side can bear, told in its SYN (RFC 9293 3.2, RFC 7323 2.2).
+// What a side can bear, told in its SYN (RFC 9293 3.2, RFC 7323 2.2, RFC 2018 2).
 struct TcpOptions {
   std::uint16_t segment_size = 0;  // 0: not said
   std::optional<std::uint8_t> window_shift;
+  bool sack_permitted = false;
 };
 TcpOptions read_tcp_options(std::span<const std::uint8_t> options);
+
+// Part of the sequence space, up to but not with `end`.
+struct TcpRange {
+  std::uint32_t begin = 0;
+  std::uint32_t end = 0;
+  friend bool operator==(const TcpRange&, const TcpRange&) = default;
+};
+
+// What a receiver has beyond what it acknowledges (RFC 2018 3).
+class TcpSack {
+ public:
+  static constexpr std::size_t kBlocksMax = 4;  // as options have room for
+  bool full() const { return count_ == kBlocksMax; }
+  bool empty() const { return count_ == 0; }
+  void add(TcpRange block) {
+    if (!full()) blocks_[count_++] = block;
+  }
+  std::span<const TcpRange> blocks() const { return std::span(blocks_).first(count_); }
+
+ private:
+  std::array<TcpRange, kBlocksMax> blocks_{};
+  std::size_t count_ = 0;
+};
+TcpSack read_tcp_sack(std::span<const std::uint8_t> options);
 
 // From a guest, checked by FrameSanitiser.
 struct TcpSegment {
@@ -32,6 +58,7 @@ struct TcpSegment {
   std::uint16_t window = 0;  // as it stands in the header
   std::uint8_t flags = 0;
   std::span<const std::uint8_t> payload;
+  std::span<const std::uint8_t> options;
 };
 
 // To a guest.
@@ -41,6 +68,7 @@ struct TcpHeader {
   std::uint16_t window = 0;
   std::uint8_t flags = 0;
   TcpOptions options;  // of a SYN
+  TcpSack sack;        // of an acknowledgement without payload
 };
 
 struct TcpPath {
@@ -50,8 +78,8 @@ struct TcpPath {
   bool v6 = false;
 };
 
-// For the headers of any frame, with the options of a SYN.
-constexpr std::size_t kTcpHeadroom = 96;
+// For the headers of any frame, with their options.
+constexpr std::size_t kTcpHeadroom = 112;
 // What one IP packet carries beside the headers.
 constexpr std::size_t kTcpPayloadMax = 65535 - kIpv6HeaderSize - kTcpHeaderSize;
 

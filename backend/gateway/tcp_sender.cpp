@@ -12,8 +12,10 @@ constexpr unsigned kBackoffMax = 9;
 
 }  // namespace
 
-TcpSender::TcpSender(TcpMemory& memory, std::uint32_t first, const Peer& peer)
+TcpSender::TcpSender(TcpMemory& memory, NatCounters& counters, std::uint32_t first,
+                     const Peer& peer)
     : memory_(memory),
+      counters_(counters),
       peer_(peer),
       unacknowledged_(first),
       next_(first),
@@ -79,24 +81,48 @@ bool TcpSender::acknowledge(const TcpSegment& segment, Time now) {
   // By more than rounding its window may take back.
   const bool retracted = before + (1U << peer_.window_shift) <= in_flight();
   take_window(segment);
-  if (acknowledged != unacknowledged_) {
+  const bool is_silent_so_far = backoff_ != 0;
+  const bool advances = acknowledged != unacknowledged_;
+  if (advances) {
     advance(acknowledged, now);
   } else if (in_flight() != 0 && segment.payload.empty() && window_ == before &&
              (segment.flags & kTcpFin) == 0) {
-    count_duplicate();
+    ++duplicates_;
   }
+  const bool has_news = take_sack(segment);
+  if (in_flight() == 0) return true;
   // The guest reads again: what it had no room for, whatever it had offered before, it has thrown
   // away, and that is not left to the timer.
-  if (window_ > before && in_flight() != 0 && (retracted || backoff_ != 0)) {
+  if (window_ > before && (retracted || (is_silent_so_far && !advances))) {
     backoff_ = 0;
     if (recovering_) {
-      again_ = true;
+      resent_to_ = unacknowledged_;
+      repair();
     } else {
       recover(false);
     }
     deadline_ = now + timeout();
+  } else if (recovering_) {
+    if (advances || has_news) repair();
+  } else if (seems_lost()) {
+    recover(false);
   }
   return true;
+}
+
+bool TcpSender::take_sack(const TcpSegment& segment) {
+  if (!peer_.selects || segment.options.empty() || in_flight() == 0) return false;
+  bool has_news = false;
+  const TcpSack sack = read_tcp_sack(segment.options);
+  for (const TcpRange& block : sack.blocks()) {
+    has_news = scoreboard_.add(block, {unacknowledged_, next_}) || has_news;
+  }
+  return has_news;
+}
+
+bool TcpSender::seems_lost() const {
+  return duplicates_ >= kDuplicatesForLoss ||
+         scoreboard_.bytes() >= kDuplicatesForLoss * std::uint32_t{peer_.segment_size};
 }
 
 // RFC 9293 3.10.7.4; but a window is counted from what is acknowledged with it, so with more of
@@ -116,9 +142,9 @@ void TcpSender::advance(std::uint32_t acknowledged, Time now) {
   const std::uint32_t count = acknowledged - unacknowledged_;
   release(count);
   unacknowledged_ = acknowledged;
+  scoreboard_.release(acknowledged);
   duplicates_ = 0;
   backoff_ = 0;
-  retries_ = 0;
   if (timing_ && !sequence_before(acknowledged, timed_)) {
     timing_ = false;
     measure(now - timed_since_);
@@ -127,11 +153,8 @@ void TcpSender::advance(std::uint32_t acknowledged, Time now) {
     grow(count);
   } else if (!sequence_before(acknowledged, recovered_at_)) {
     recovering_ = false;
+    credit_ = 0;
     congestion_window_ = threshold_;
-  } else {
-    // Another hole (RFC 6582 3.2), so this was no single segment: a queue that is full loses runs.
-    quantum_ = std::min(quantum_ * 2, kTcpPayloadMax);
-    again_ = true;
   }
   deadline_ = in_flight() == 0 ? Time::max() : now + timeout();
 }
@@ -165,10 +188,6 @@ void TcpSender::grow(std::uint32_t count) {
   congestion_window_ = std::min(congestion_window_ + more, kInFlightMax);
 }
 
-void TcpSender::count_duplicate() {
-  if (++duplicates_ == kDuplicatesForLoss && !recovering_) recover(false);
-}
-
 void TcpSender::recover(bool by_timeout) {
   const std::uint32_t least = 4U * peer_.segment_size;
   threshold_ = std::clamp(std::min(in_flight(), congestion_window_) / 2, least, kInFlightMax);
@@ -176,8 +195,30 @@ void TcpSender::recover(bool by_timeout) {
   recovering_ = true;
   recovered_at_ = next_;
   quantum_ = peer_.segment_size;
+  credit_ = quantum_;
   timing_ = false;  // Karn: an answer could be to either
-  again_ = true;
+  // After a silence nothing is known of what the guest has: it may even have thrown away what it
+  // told of (RFC 2018 8).
+  if (by_timeout) scoreboard_.clear();
+  resent_to_ = unacknowledged_;
+  lost_to_ = by_timeout            ? next_
+             : scoreboard_.empty() ? unacknowledged_ + peer_.segment_size
+                                   : scoreboard_.end();
+}
+
+// An answer to what was sent again. Another hole (RFC 6582 3.2) means that this was no single
+// segment: a queue that is full loses runs.
+void TcpSender::repair() {
+  quantum_ = std::min(quantum_ * 2, kTcpPayloadMax);
+  credit_ = quantum_;
+  if (!sequence_before(unacknowledged_, resent_to_)) {
+    resent_to_ = unacknowledged_;
+    const std::uint32_t lost_to = unacknowledged_ + static_cast<std::uint32_t>(quantum_);
+    if (sequence_before(lost_to_, lost_to)) lost_to_ = lost_to;
+  }
+  if (!scoreboard_.empty() && sequence_before(lost_to_, scoreboard_.end())) {
+    lost_to_ = scoreboard_.end();
+  }
 }
 
 void TcpSender::wait(bool waits, Time now) {
@@ -193,7 +234,8 @@ void TcpSender::expire(Time now) {
     deadline_ = Time::max();
     return;
   }
-  ++retries_;
+  if (silent_since_ == Time::max()) silent_since_ = now;
+  given_up_ = now - silent_since_ >= (syn_unacknowledged_ ? kSynPatience : kPatience);
   backoff_ = std::min(backoff_ + 1, kBackoffMax);
   if (waits_) {
     ask_ = true;
@@ -206,15 +248,41 @@ void TcpSender::expire(Time now) {
 std::optional<TcpSender::Piece> TcpSender::again() {
   // What it has already, so that it must say where it is and how large its window.
   if (std::exchange(ask_, false)) return Piece{unacknowledged_ - 1, 0, {}, false};
-  if (!std::exchange(again_, false) || in_flight() == 0) return std::nullopt;
+  if (credit_ == 0 || in_flight() == 0) return std::nullopt;
   timing_ = false;
-  if (syn_unacknowledged_) return Piece{unacknowledged_, kTcpSyn, {}, false};
-  if (blocks_.empty()) return Piece{unacknowledged_, kTcpFin, {}, false};
-  const auto left = blocks_.front().payload().subspan(front_acknowledged_);
+  if (syn_unacknowledged_) {
+    credit_ = 0;
+    return Piece{unacknowledged_, kTcpSyn, {}, false};
+  }
   // A guest without room is asked with one byte (RFC 9293 3.8.6.1).
-  const std::size_t fits = std::max<std::size_t>(window_, 1);
-  return Piece{unacknowledged_, kTcpPsh, left.first(std::min({quantum_, left.size(), fits})),
-               front_acknowledged_ == 0};
+  const std::uint32_t edge = unacknowledged_ + std::max<std::uint32_t>(window_, 1);
+  TcpRange lost{resent_to_, sequence_before(next_, lost_to_) ? next_ : lost_to_};
+  if (sequence_before(edge, lost.end)) lost.end = edge;
+  const auto missing = scoreboard_.missing(lost);
+  if (!missing) {
+    credit_ = 0;
+    return std::nullopt;
+  }
+  counters_.count(NatEvent::repeated);
+  const Piece piece = piece_at(*missing);
+  const auto size = piece.payload.empty() ? std::size_t{1} : piece.payload.size();  // or the FIN
+  resent_to_ = piece.sequence + static_cast<std::uint32_t>(size);
+  credit_ -= std::min(credit_, size);
+  return piece;
+}
+
+// As much of it as lies in one block and may be sent now.
+TcpSender::Piece TcpSender::piece_at(const TcpRange& lost) {
+  std::uint32_t begin = unacknowledged_ - front_acknowledged_;
+  for (TcpBlock& block : blocks_) {
+    if (const std::uint32_t offset = lost.begin - begin; offset < block.size) {
+      const std::size_t size =
+          std::min<std::size_t>({block.size - offset, lost.end - lost.begin, credit_});
+      return {lost.begin, kTcpPsh, block.payload().subspan(offset, size), offset == 0};
+    }
+    begin += block.size;
+  }
+  return {lost.begin, kTcpFin, {}, false};
 }
 
 // RFC 6298 2.
@@ -231,7 +299,8 @@ void TcpSender::measure(Duration round_trip) {
 }
 
 Duration TcpSender::timeout() const {
-  return std::min(timeout_ * (1U << backoff_), kTimeoutMax);
+  const bool asks = waits_ || (window_ == 0 && in_flight() != 0);
+  return std::min(timeout_ * (1U << backoff_), asks ? kAskMax : kTimeoutMax);
 }
 
 }  // namespace lanyard

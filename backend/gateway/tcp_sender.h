@@ -2,15 +2,15 @@
 //
 // One direction of a connection of the direct TCP engine: from the host's socket to the guest. What
 // was sent and is not acknowledged, when to send it again, and how much more may follow (RFC 9293
-// 3.8, RFC 5681, RFC 6298, RFC 6582).
+// 3.8, RFC 5681, RFC 6298, RFC 6582, RFC 6675).
 //
 // What makes it hard: the unit is not the segment. A block of 64 KiB is read, sent in one frame,
 // kept as it is and cut only by the last who handles it; what the guest acknowledges ends anywhere
 // within. After a loss a single segment is sent out of the middle of a block, since a guest that
-// has the rest would only throw it away; with each answer that tells of another hole twice as much,
-// since what a switch loses is the end of a burst. The way to a guest is short, and its round trip
-// microseconds, so that is fast enough without selective acknowledgements. Time is a parameter.
-// Gateway thread only.
+// has the rest would only throw it away; with each answer that tells of more that is missing twice
+// as much, since what a switch loses is the end of a burst. What a guest says it has
+// (tcp_scoreboard.h) is not sent again, and what lies before that is taken for lost, since frames
+// do not overtake each other here. Time is a parameter. Gateway thread only.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,9 @@
 #include <optional>
 #include <span>
 
+#include "backend/gateway/nat_counters.h"
 #include "backend/gateway/tcp_memory.h"
+#include "backend/gateway/tcp_scoreboard.h"
 #include "backend/gateway/tcp_segment.h"
 #include "switch/base/time.h"
 
@@ -29,11 +31,15 @@ class TcpSender {
   static constexpr std::uint32_t kInFlightMax = std::uint32_t{2} << 20;
   static constexpr std::uint32_t kFirstWindow = std::uint32_t{64} << 10;
   static constexpr Duration kTimeoutMin = std::chrono::milliseconds(200);
-  static constexpr Duration kTimeoutMax = std::chrono::seconds(60);
+  // Not the minute of RFC 6298 2.5: there is no network to be spared between a guest and its host,
+  // and a guest that was paused should not have to wait for as long again.
+  static constexpr Duration kTimeoutMax = std::chrono::seconds(5);
+  // Between questions about a closed window: its opening is told once, and that may be lost.
+  static constexpr Duration kAskMax = std::chrono::seconds(1);
   static constexpr Duration kFirstTimeout = std::chrono::seconds(1);
-  // RFC 9293 3.8.3: at least 100 seconds, and three minutes for a SYN.
-  static constexpr unsigned kRetriesMax = 10;
-  static constexpr unsigned kSynRetriesMax = 7;
+  // How long a guest may be silent (RFC 9293 3.8.3).
+  static constexpr Duration kPatience = std::chrono::minutes(10);
+  static constexpr Duration kSynPatience = std::chrono::minutes(3);
 
   // What goes out; ACK is not its business.
   struct Piece {
@@ -47,9 +53,10 @@ class TcpSender {
     std::uint16_t segment_size = 0;  // payload of each segment to it
     std::uint16_t window = 0;
     std::uint8_t window_shift = 0;
+    bool selects = false;  // it acknowledges selectively
   };
 
-  TcpSender(TcpMemory& memory, std::uint32_t first, const Peer& peer);
+  TcpSender(TcpMemory& memory, NatCounters& counters, std::uint32_t first, const Peer& peer);
   ~TcpSender();
   TcpSender(const TcpSender&) = delete;
   TcpSender& operator=(const TcpSender&) = delete;
@@ -65,18 +72,20 @@ class TcpSender {
   // Something waits for the guest's window: the guest is asked for it when it stays silent.
   void wait(bool waits, Time now);
   void expire(Time now);
-  // What is to be sent again, or asked, now.
+  // What is to be sent again, or asked, now; to be called until there is nothing.
   std::optional<Piece> again();
-  void repeat_syn() { again_ = syn_unacknowledged_; }
+  void repeat_syn() {
+    if (syn_unacknowledged_) credit_ = peer_.segment_size;
+  }
   // The guest is there, whatever it says.
-  void heard() { retries_ = 0; }
+  void heard() { silent_since_ = Time::max(); }
 
   std::uint32_t next() const { return next_; }
   std::uint32_t in_flight() const { return next_ - unacknowledged_; }
   bool finished() const { return finished_; }
   bool fin_acknowledged() const { return finished_ && in_flight() == 0; }
   bool window_closed() const { return window_ == 0; }
-  bool given_up() const { return retries_ > (syn_unacknowledged_ ? kSynRetriesMax : kRetriesMax); }
+  bool given_up() const { return given_up_; }
   std::uint16_t segment_size() const { return peer_.segment_size; }
   std::uint32_t congestion_window() const { return congestion_window_; }
   Time deadline() const { return deadline_; }
@@ -88,13 +97,17 @@ class TcpSender {
   void advance(std::uint32_t acknowledged, Time now);
   void release(std::uint32_t count);
   void grow(std::uint32_t count);
-  void count_duplicate();
+  bool take_sack(const TcpSegment& segment);
+  bool seems_lost() const;
   void recover(bool by_timeout);
+  void repair();
+  Piece piece_at(const TcpRange& lost);
   void measure(Duration round_trip);
   void track(Time now);
   Duration timeout() const;
 
   TcpMemory& memory_;
+  NatCounters& counters_;
   Peer peer_;
   std::deque<TcpBlock> blocks_;
   std::uint32_t front_acknowledged_ = 0;  // bytes of the first block
@@ -113,14 +126,18 @@ class TcpSender {
   unsigned duplicates_ = 0;
   bool recovering_ = false;
   std::uint32_t recovered_at_ = 0;
-  std::size_t quantum_ = 0;  // sent again at a time
-  bool again_ = false;
+  TcpScoreboard scoreboard_;
+  std::uint32_t lost_to_ = 0;    // what is missing before this is taken for lost,
+  std::uint32_t resent_to_ = 0;  // and was sent again up to here
+  std::size_t quantum_ = 0;      // sent again for each answer
+  std::size_t credit_ = 0;       // and now
   bool ask_ = false;
 
   bool waits_ = false;
   Time deadline_ = Time::max();
   unsigned backoff_ = 0;
-  unsigned retries_ = 0;
+  Time silent_since_ = Time::max();
+  bool given_up_ = false;
   Duration timeout_ = kFirstTimeout;
   Duration smoothed_{0};
   Duration variation_{0};

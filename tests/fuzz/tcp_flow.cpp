@@ -36,6 +36,10 @@ Wire any_segment(Input& input, const FlowWorld& world) {
   wire.window = input.word();
   wire.flags = kFlags[input.below(std::size(kFlags))];
   wire.payload.resize(kSizes[input.below(std::size(kSizes))]);
+  for (std::size_t blocks = input.below(4); blocks != 0; --blocks) {
+    const std::uint32_t begin = number_near(input, wire.acknowledgement);
+    wire.sack.add({begin, number_near(input, begin)});
+  }
   for (std::size_t i = 0; i < wire.payload.size(); ++i) {
     wire.payload[i] = byte_at(static_cast<std::uint32_t>(wire.sequence + i - kGuestFirst - 1));
   }

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -37,7 +38,20 @@ struct Wire {
   std::uint8_t flags = 0;
   TcpOptions options;
   Octets payload;
+  TcpSack sack{};
 };
+
+// RFC 2018 3.
+inline Octets options_of(const TcpSack& sack) {
+  if (sack.empty()) return {};
+  Octets options{1, 1, 5, static_cast<std::uint8_t>(2 + 8 * sack.blocks().size())};
+  for (const TcpRange& block : sack.blocks()) {
+    options.resize(options.size() + 8);
+    store_u32(options, options.size() - 8, block.begin);
+    store_u32(options, options.size() - 4, block.end);
+  }
+  return options;
+}
 
 // A socket: what the other end has sent and not been asked for, and room for what it will read.
 class FakeSocket final : public TcpHost {
@@ -89,7 +103,8 @@ class FakeLink final : public TcpLink {
                     header.window,
                     header.flags,
                     header.options,
-                    {payload.begin(), payload.end()}});
+                    {payload.begin(), payload.end()},
+                    header.sack});
   }
   std::vector<Wire> take() { return std::exchange(sent, {}); }
 
@@ -107,7 +122,7 @@ inline TcpFlow::Opening opening_of(std::uint16_t segment_size = 1460) {
 // A flow and the two sides of it.
 struct FlowWorld {
   explicit FlowWorld(const TcpFlow::Opening& opening = opening_of())
-      : flow(std::make_unique<TcpFlow>(memory, opening)) {}
+      : flow(std::make_unique<TcpFlow>(memory, counters, opening)) {}
 
   void settle() { flow->settle(socket, link, now); }
   // As far as the guest's acknowledgement of our SYN.
@@ -123,7 +138,8 @@ struct FlowWorld {
   void from_guest(Wire segment) {
     kept.push_back(std::move(segment));
     const Wire& in = kept.back();
-    flow->segment({in.sequence, in.acknowledgement, in.window, in.flags, in.payload}, now);
+    const Octets options = options_of(in.sack);
+    flow->segment({in.sequence, in.acknowledgement, in.window, in.flags, in.payload, options}, now);
   }
   void acknowledge(std::size_t bytes, std::uint16_t window = 65535) {
     from_guest({kGuestFirst + 1 + guest_sent,
@@ -132,6 +148,16 @@ struct FlowWorld {
                 kTcpAck,
                 {},
                 {}});
+  }
+  void acknowledge_selectively(std::size_t bytes, std::initializer_list<TcpRange> blocks) {
+    Wire wire{kGuestFirst + 1 + guest_sent,
+              kOurFirst + 1 + static_cast<std::uint32_t>(bytes),
+              65535,
+              kTcpAck,
+              {},
+              {}};
+    for (const TcpRange& block : blocks) wire.sack.add(block);
+    from_guest(std::move(wire));
   }
   void data(std::size_t begin, std::size_t count, std::uint8_t more_flags = 0) {
     from_guest({kGuestFirst + 1 + static_cast<std::uint32_t>(begin),
@@ -160,6 +186,7 @@ struct FlowWorld {
   }
 
   TcpMemory memory;
+  NatCounters counters;
   FakeSocket socket;
   FakeLink link;
   std::unique_ptr<TcpFlow> flow;

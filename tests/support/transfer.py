@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def send_all(end: socket.socket, blob: bytes) -> None:
-    end.sendall(blob)
+    # A time-out holds for the whole of a sendall(), and is meant for a standstill.
+    for at in range(0, len(blob), 1 << 16):
+        end.sendall(blob[at : at + (1 << 16)])
     end.shutdown(socket.SHUT_WR)
 
 
@@ -27,7 +29,8 @@ def exchange(one: socket.socket, other: socket.socket, size: int) -> None:
     with ThreadPoolExecutor(4) as pool:
         blobs = {one: os.urandom(size), other: os.urandom(size)}
         heard = {end: pool.submit(receive_all, end) for end in blobs}
-        for end, blob in blobs.items():
-            pool.submit(send_all, end, blob)
+        sent = [pool.submit(send_all, end, blob) for end, blob in blobs.items()]
+        for done in sent:
+            done.result()
         assert heard[one].result() == hashlib.sha256(blobs[other]).digest()
         assert heard[other].result() == hashlib.sha256(blobs[one]).digest()

@@ -147,24 +147,6 @@ TEST(TcpFlow, WhatTheSocketDoesNotTakeIsKeptAndTheWindowShrinks) {
   EXPECT_EQ(world.socket.received, bytes_from(0, sent));
 }
 
-TEST(TcpFlow, WhatIsMissingIsAskedForByRepeatedAcknowledgements) {
-  FlowWorld world;
-  world.open();
-  for (const std::size_t at : {1460U, 2920U, 4380U}) world.data(at, 1460);
-  world.settle();
-  auto sent = world.link.take();
-  ASSERT_EQ(sent.size(), 3U);
-  for (const Wire& ack : sent) EXPECT_EQ(ack.acknowledgement, kGuests);
-  EXPECT_TRUE(world.socket.received.empty());
-  // Repeated and overlapping bytes are taken once.
-  world.data(0, 1460);
-  world.data(0, 1460);
-  world.data(1000, 1460);
-  world.settle();
-  EXPECT_EQ(world.socket.received, bytes_from(0, 2460));
-  EXPECT_EQ(world.link.take().back().acknowledgement, kGuests + 2460);
-}
-
 TEST(TcpFlow, ThreeDuplicatesRepeatOneSegment) {
   FlowWorld world;
   world.open();
@@ -258,6 +240,23 @@ TEST(TcpFlow, AClosedWindowIsAskedAboutAndAnOpenOneUsedAtOnce) {
   world.acknowledge(0, 65535);
   world.settle();
   EXPECT_EQ(payload_of(world.link.take()), 3000U);
+}
+
+TEST(TcpFlow, AClosedWindowIsAskedAboutAtLeastEachSecond) {
+  FlowWorld world;
+  world.open();
+  world.acknowledge(0, 0);
+  world.host_writes(3000);
+  world.settle();
+  for (int i = 0; i < 1000; ++i) {
+    const Time begin = world.now;
+    ASSERT_TRUE(world.wait());
+    ASSERT_LE(world.now - begin, std::chrono::seconds(1));
+    ASSERT_EQ(world.link.take().size(), 1U);
+    world.acknowledge(0, 0);
+    world.settle();
+  }
+  EXPECT_EQ(world.flow->state(), TcpFlow::State::open);
 }
 
 TEST(TcpFlow, NoMoreThanTheWindowIsTakenFromTheSocket) {
