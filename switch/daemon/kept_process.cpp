@@ -24,6 +24,7 @@ using Kind = KeeperMessage::Kind;
 constexpr Duration kRetryPause = std::chrono::milliseconds(10);
 // How long the keeper may take to let go of a device that is to be opened again.
 constexpr int kReleasePatience_ms = 100;
+constexpr int kSealPause_ms = 1;
 // What guests' traffic changes (learned bindings, sticky addresses) has no other occasion.
 constexpr Duration kLookPeriod = std::chrono::seconds(1);
 // Above all numbers that descriptors of services have, unless the limit is small.
@@ -159,6 +160,7 @@ Result<void> KeptProcess::attach(EventLoop& loop, Log& log, Callbacks callbacks)
       loop.watch(link_.fd(), EPOLLIN, [this](std::uint32_t) { on_link(); });
   if (!watch) return watch.error();
   watch_ = watch.take();
+  keep_spare();
   return {};
 }
 
@@ -202,8 +204,7 @@ bool KeptProcess::tell(const HandoverState& state) {
     if (!send(message, number)) return false;
     held_[number] = one;
   }
-  const Result<UniqueFd> file = seal_bytes(bytes);
-  if (!file || !send({.kind = Kind::state}, file.value().get())) return false;
+  if (!tell_state(bytes)) return false;
   for (auto at = held_.begin(); at != held_.end();) {
     if (wanted.contains(at->first)) {
       ++at;
@@ -216,6 +217,21 @@ bool KeptProcess::tell(const HandoverState& state) {
   state_bytes_ = std::move(bytes);
   set_alive_period(drains ? kAlivePeriod : kAlivePeriodIdle);
   return true;
+}
+
+// Its file takes a place that is kept free for it: there may be no other.
+bool KeptProcess::tell_state(std::string_view bytes) {
+  spare_.reset();
+  bool told = false;
+  if (const Result<UniqueFd> file = seal_bytes(bytes); file) {
+    told = send({.kind = Kind::state}, file.value().get());
+  }
+  keep_spare();
+  return told;
+}
+
+void KeptProcess::keep_spare() {
+  if (kept()) spare_ = UniqueFd(::fcntl(link_.fd(), F_DUPFD_CLOEXEC, 0));
 }
 
 bool KeptProcess::send(const KeeperMessage& message, int descriptor) {
@@ -318,21 +334,19 @@ std::optional<KeeperMessage> KeptProcess::wait_for_message(int patience_ms) {
 // read: what comes waits in the sockets, for the successor or for us.
 void KeptProcess::seal() {
   const HandoverState state = callbacks_.state(HandoverReason::upgrade);
-  while (kept() && !tell(state)) {
-    pollfd room{link_.fd(), POLLOUT, 0};
-    ::poll(&room, 1, kReleasePatience_ms);
-  }
-  while (kept() && !send({.kind = Kind::sealed})) {
-    pollfd room{link_.fd(), POLLOUT, 0};
-    ::poll(&room, 1, kReleasePatience_ms);
-  }
-  while (const std::optional<KeeperMessage> message = wait_for_message(-1)) {
-    if (message->kind == Kind::leave) {
+  bool told = false;
+  bool sealed = false;
+  while (kept()) {
+    if (!told) told = tell(state);
+    if (told && !sealed) sealed = send({.kind = Kind::sealed});
+    // What could not be said is tried again until the keeper loses its patience.
+    const std::optional<KeeperMessage> message = wait_for_message(sealed ? -1 : kSealPause_ms);
+    if (message && message->kind == Kind::leave) {
       tell_upgraded({});
       // Without destructors: files and sockets are the successor's now.
       ::_exit(0);
     }
-    if (message->kind == Kind::resume) {
+    if (message && message->kind == Kind::resume) {
       on_message(*message);
       return changed();
     }
@@ -343,6 +357,7 @@ void KeptProcess::seal() {
 void KeptProcess::lost() {
   detach();
   link_.close();
+  spare_.reset();
   tell_upgraded(Error{ECANCELED, "the keeper is gone"});
   if (log_ != nullptr) {
     log_->error("the keeper (pid {}) is gone: a crash would take every client down from now on",

@@ -78,6 +78,8 @@ class KeptProcess {
   Result<std::optional<HandoverState>> assemble();
   void place(KeeperLink::Received received);
   bool tell(const HandoverState& state);
+  bool tell_state(std::string_view bytes);
+  void keep_spare();
   bool send(const KeeperMessage& message, int descriptor = -1);
   void on_link();
   void on_message(const KeeperMessage& message);
@@ -95,6 +97,7 @@ class KeptProcess {
   std::string state_bytes_;             // told last
   std::map<int, HeldDescriptor> held_;  // by the keeper
   std::map<int, int> numbers_;          // at the start: the keeper's word for it, ours
+  UniqueFd spare_;                      // a place for the file of the next state
   std::deque<KeeperMessage> waiting_;   // came while something else was waited for
 
   EventLoop* loop_ = nullptr;

@@ -15,7 +15,7 @@ import pytest
 from console import Console
 from frames import BROADCAST, frame, mac
 from kept import Echo, switch_process, thrown_away, wait_for_other
-from switch_process import Switch, pid_in, switch_program
+from switch_process import Switch, no_descriptors_left, pid_in, switch_program
 from vde_client import VdeClient
 from waiting import wait_until
 
@@ -328,6 +328,15 @@ def test_the_console_asks_for_an_upgrade(kept: Switch) -> None:
 
 def test_without_a_keeper_there_is_no_upgrade(switch: Switch) -> None:
     assert not switch.console().run("lanyard/upgrade").ok
+
+
+def test_an_upgrade_needs_no_descriptor(kept: Switch) -> None:
+    guest, peer = kept.client(), kept.client()
+    with no_descriptors_left(switch_process(kept.pid)):
+        upgraded(kept)
+        guest.send(frame(BROADCAST, mac(1)))
+        assert peer.recv() == frame(BROADCAST, mac(1))
+    assert "killed" not in kept.log_text()
 
 
 @pytest.fixture(name="copied")
