@@ -86,6 +86,7 @@ class NetworksDaemon:
     """A running daemon. Used as a context manager; its directory goes with it.
 
     config     text of the configuration file; $DIR in it is the daemon's directory
+    program    the daemon; the one under test, unless it is a copy that a test may replace
     gateway    the program that serves networks; the stub, unless a test wants the real one (None)
     options    more command line options
     prefix     a command in front that ends in exec (setpriv, ip netns exec), so the pid stays
@@ -96,6 +97,7 @@ class NetworksDaemon:
         self,
         config: str,
         *options: str,
+        program: Path | None = None,
         gateway: Path | None = STUB_GATEWAY,
         prefix: Sequence[str] = (),
         wait: bool = True,
@@ -108,7 +110,7 @@ class NetworksDaemon:
         self._expected_end = False
         self._client: RpcClient | None = None
         self.write_config(config)
-        command = [*prefix, str(daemon_program()), "--config", str(self.config)]
+        command = [*prefix, str(program or daemon_program()), "--config", str(self.config)]
         command += ["--runtime-directory", str(self.run)]
         command += ["--state-directory", str(self.directory / "state")]
         command += ["--control", str(self.control)]
