@@ -10,16 +10,16 @@ extern const Backend pcap_backend;
 extern const Backend plug_backend;
 extern const Backend record_backend;
 extern const Backend replay_backend;
-extern const Backend tap_backend;
 extern const Backend vde_backend;
+Backend tap_backend(const AttachTap& attach);
 
-void register_builtin_backends(BackendRegistry& registry) {
+void register_builtin_backends(BackendRegistry& registry, const AttachTap& attach) {
   registry.add(gateway_backend);
   registry.add(pcap_backend);
   registry.add(plug_backend);
   registry.add(record_backend);
   registry.add(replay_backend);
-  registry.add(tap_backend);
+  registry.add(tap_backend(attach));
   registry.add(vde_backend);
 }
 

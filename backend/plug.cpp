@@ -77,6 +77,13 @@ Result<void> open(const BackendOptions& options, Patchbay& patchbay) {
   return open_plug(settings.value(), patchbay);
 }
 
+// That of the other switch; what only libvdeplug knows may need anything.
+std::optional<std::string> socket_directory(const BackendOptions& options) {
+  const Result<PlugTarget> target = parse_plug_target(options.target());
+  if (!target || !target.value().vde) return std::nullopt;
+  return target.value().vde->directory;
+}
+
 }  // namespace
 
 extern const Backend plug_backend;
@@ -85,6 +92,8 @@ const Backend plug_backend{
     "plug://DIRECTORY|URL?port=N&frame_max=N&version=1|3&reconnect=on|off",
     "plug into another VDE switch, or whatever libvdeplug knows, and again whenever it is back",
     &open,
+    nullptr,
+    &socket_directory,
 };
 
 }  // namespace lanyard

@@ -15,11 +15,6 @@
 namespace lanyard {
 namespace {
 
-// Since Linux 6.2; the headers of older systems do not have them.
-constexpr unsigned kOffloadUdp4 = 0x20;
-constexpr unsigned kOffloadUdp6 = 0x40;
-constexpr unsigned kOffloadTcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
-
 // Large frames are looked at again by whoever cuts or copies them: no more at a time than a cache
 // holds, and no more than what others can wait for.
 constexpr std::size_t kBatchBytes = std::size_t{512} << 10;
@@ -32,31 +27,11 @@ Drop reason_of(int error) {
   }
 }
 
-bool set_offloads(int fd, unsigned offloads) {
-  return ::ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(offloads)) == 0;
-}
-
 }  // namespace
-
-bool agree_on_offloads(int fd, TapOffloads& offloads) {
-  if (!offloads.header) {
-    // Whoever had it before may have left it with frames that we could not read.
-    set_offloads(fd, 0);
-    return true;
-  }
-  const int size = kVirtioHeaderSize;
-  const int yes = 1;
-  if (::ioctl(fd, TUNSETVNETHDRSZ, &size) != 0 || ::ioctl(fd, TUNSETVNETLE, &yes) != 0) {
-    return false;
-  }
-  offloads.udp = set_offloads(fd, kOffloadTcp | kOffloadUdp4 | kOffloadUdp6);
-  offloads.tcp = offloads.udp || set_offloads(fd, kOffloadTcp);
-  return offloads.tcp;
-}
 
 TapEndpoint::~TapEndpoint() {
   // A TAP that stays may get a reader that knows nothing of headers.
-  if (offloads_.header) set_offloads(fd_.get(), 0);
+  if (offloads_.header) forget_tap_offloads(fd_.get());
 }
 
 std::string TapEndpoint::label() const {

@@ -12,21 +12,11 @@
 #include "switch/base/fd.h"
 #include "switch/bridge/endpoint.h"
 #include "switch/frame/virtio_header.h"
+#include "switch/runtime/tap_device.h"
 
 namespace lanyard {
 
 class FramePool;
-
-// What was agreed with the kernel about one TAP.
-struct TapOffloads {
-  bool header = false;  // the virtio header is in front of every frame
-  bool tcp = false;
-  bool udp = false;
-};
-
-// Agrees on as much as the kernel knows, for an attached TAP with the header or without it. False
-// when not even the header can be had, and the TAP must be attached without.
-bool agree_on_offloads(int fd, TapOffloads& offloads);
 
 class TapEndpoint final : public Endpoint {
  public:

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,7 @@
 
 #include "switch/base/result.h"
 #include "switch/runtime/patchbay.h"
+#include "switch/runtime/tap_device.h"
 
 namespace lanyard {
 
@@ -48,7 +50,11 @@ struct Backend {
   std::function<Result<void>(const BackendOptions& options, Patchbay& patchbay)> open;
   // Goes on with what Service::handover() told in another process; the descriptors are ours from
   // here on, also after an error. nullptr: a part of this kind says by which URL it is opened.
-  Result<void> (*adopt)(const HandoverPart& part, Patchbay& patchbay) = nullptr;
+  std::function<Result<void>(const HandoverPart& part, Patchbay& patchbay)> adopt = nullptr;
+  // The directory of the sockets that it needs to be opened and kept, when that is all it needs: so
+  // a confined process can do it. nullptr, or nullopt: nobody can tell what it needs.
+  std::function<std::optional<std::string>(const BackendOptions& options)> socket_directory =
+      nullptr;
 };
 
 class BackendRegistry {
@@ -73,6 +79,6 @@ class BackendRegistry {
 };
 
 // backend/builtin.cpp: the only thing of backend/ that switch/ knows.
-void register_builtin_backends(BackendRegistry& registry);
+void register_builtin_backends(BackendRegistry& registry, const AttachTap& attach = attach_tap);
 
 }  // namespace lanyard
