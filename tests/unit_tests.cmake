@@ -96,11 +96,14 @@ add_executable(lanyard_tests
   switch/daemon/gateway_listeners_test.cpp
   switch/daemon/handover_frames_test.cpp
   switch/daemon/handover_state_test.cpp
+  switch/daemon/networks_confinement_test.cpp
   switch/daemon/options_test.cpp
   switch/daemon/keeper_message_test.cpp
   switch/daemon/keeper_watch_test.cpp
   switch/daemon/kept_process_test.cpp
   switch/daemon/reload_plan_test.cpp
+  switch/daemon/spawner_message_test.cpp
+  switch/daemon/spawner_test.cpp
   switch/frame/ethernet_test.cpp
   switch/frame/frame_pool_test.cpp
   switch/frame/frame_test.cpp
@@ -136,7 +139,7 @@ target_link_libraries(lanyard_tests PRIVATE
   lanyard_cli lanyard_gateway_core lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)
 if(LANYARD_SANITIZE)
   set_property(SOURCE backend/gateway/confinement_test.cpp switch/base/sandbox_test.cpp
-    switch/daemon/confinement_test.cpp
+    switch/daemon/confinement_test.cpp switch/daemon/networks_confinement_test.cpp
     APPEND PROPERTY COMPILE_DEFINITIONS LANYARD_SANITIZED)
 endif()
 # What is tested is optimised, the tests themselves need not be: it is half of their build's time.

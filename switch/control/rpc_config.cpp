@@ -6,7 +6,6 @@
 #include "switch/base/text.h"
 #include "switch/control/rpc_handlers.h"
 #include "switch/control/rpc_params.h"
-#include "switch/network/config_file.h"
 
 namespace lanyard {
 namespace {
@@ -45,13 +44,13 @@ Json rows_of(const std::vector<ConfigChange>& changes) {
 void check(RpcCall& call) {
   const std::optional<std::string> file = file_of(call);
   if (!file) return;
-  call.answer.rows("problems", problems_of(read_config_file(*file)));
+  call.answer.rows("problems", problems_of(call.host.read_configuration_file(*file)));
 }
 
 void diff_file(RpcCall& call) {
   const std::optional<std::string> file = file_of(call);
   if (!file) return;
-  const ConfigOutcome outcome = read_config_file(*file);
+  const ConfigOutcome outcome = call.host.read_configuration_file(*file);
   if (!outcome.problems.empty()) {
     std::string text;
     for (const ConfigProblem& problem : outcome.problems) {

@@ -56,6 +56,9 @@ void status(RpcCall& call) {
                     {"uptime_s", whole_seconds(call.host.loop().now() - call.host.started())},
                     {"landlock", landlock_version()},
                     {"processes", Json::array({process_row("switch", ::getpid())})}};
+  if (const pid_t pid = call.host.spawner(); pid > 0) {
+    gathered->head["processes"].push_back(process_row("spawner", pid));
+  }
   for (RpcNetwork* network : call.host.networks()) {
     gathered->networks.push_back(network_row(*network));
     const std::string name = network->config().name;

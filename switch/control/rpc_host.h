@@ -17,6 +17,7 @@
 
 #include "switch/control/log_ring.h"
 #include "switch/network/config_diff.h"
+#include "switch/network/config_file.h"
 #include "switch/network/json_rpc.h"
 #include "switch/network/network_config.h"
 #include "switch/runtime/lane.h"
@@ -72,6 +73,10 @@ class RpcHost {
   virtual RpcNetwork* find(std::string_view name) = 0;
   virtual Configuration running() const = 0;
   virtual const std::string& config_file() const = 0;  // empty: built-in defaults
+  // A file that somebody names, which this process may have no right to read itself.
+  virtual ConfigOutcome read_configuration_file(const std::string& file) {
+    return read_config_file(file);
+  }
   // All of it or nothing; an empty name is the running file.
   virtual void reload(const std::string& file, ReloadDone done) = 0;
   virtual void stop() = 0;
@@ -80,6 +85,8 @@ class RpcHost {
   virtual void upgrade(std::function<void(const Result<void>&)> done) {
     done(Error{ENOTSUP, "there is no keeper: the daemon was not started with --keeper"});
   }
+  // The process that has the privileges; 0: there is none.
+  virtual pid_t spawner() const { return 0; }
   // What was changed outlives this process, if anything does.
   virtual void commit() {}
   virtual LogRing& log() = 0;

@@ -12,7 +12,6 @@
 
 #include "switch/base/descriptor_passing.h"
 #include "switch/base/text.h"
-#include "switch/base/unix_socket.h"
 #include "switch/network/config_json.h"
 #include "switch/network/listener_answer.h"
 
@@ -21,7 +20,6 @@ namespace {
 
 // A path has some hundred bytes, and as JSON at most six times as many.
 constexpr std::size_t kRequestMax = 2048;
-constexpr int kBacklog = 128;
 
 std::string text_in(const Json& object, const char* key) {
   const Json value = object.value(key, Json());
@@ -31,10 +29,11 @@ std::string text_in(const Json& object, const char* key) {
 }  // namespace
 
 Result<std::unique_ptr<GatewayListeners>> GatewayListeners::open(EventLoop& loop, Log& log,
+                                                                 PathSockets& sockets,
                                                                  std::string network,
                                                                  UniqueFd socket) {
   std::unique_ptr<GatewayListeners> made(
-      new GatewayListeners(log, std::move(network), std::move(socket)));
+      new GatewayListeners(log, sockets, std::move(network), std::move(socket)));
   Result<EventLoop::Watch> watch =
       loop.watch(made->socket_.get(), EPOLLIN,
                  [listeners = made.get()](std::uint32_t) { listeners->on_readable(); });
@@ -44,7 +43,7 @@ Result<std::unique_ptr<GatewayListeners>> GatewayListeners::open(EventLoop& loop
 }
 
 GatewayListeners::~GatewayListeners() {
-  for (const std::string& path : names_) unlink_socket(path);
+  for (const std::string& path : names_) sockets_.remove_name(path);
 }
 
 // ---- what the gateway may have ----
@@ -116,7 +115,7 @@ bool GatewayListeners::is_granted(std::string_view path) const {
 }
 
 void GatewayListeners::remove_name(const std::string& path) {
-  if (names_.erase(path) != 0) unlink_socket(path);
+  if (names_.erase(path) != 0) sockets_.remove_name(path);
 }
 
 // ---- what it asks for ----
@@ -150,7 +149,7 @@ Result<UniqueFd> GatewayListeners::make(const std::string& path) {
     }
     return Error{EPERM, "no forward begins there"};
   }
-  Result<UniqueFd> made = listen_unix(path, SocketAccess{}, kBacklog);
+  Result<UniqueFd> made = sockets_.listen_at(path);
   if (made) names_.insert(path);
   return made;
 }
@@ -182,9 +181,9 @@ void GatewayListeners::resume(const std::string& names, const Json& configuratio
   const Result<Json> parsed = parse_json(names);
   if (!parsed || !parsed.value().is_array()) return;
   for (const Json& name : parsed.value()) {
-    if (name.is_string() && is_granted(name.get<std::string>())) {
-      names_.insert(name.get<std::string>());
-    }
+    if (!name.is_string() || !is_granted(name.get<std::string>())) continue;
+    names_.insert(name.get<std::string>());
+    sockets_.adopt_name(name.get<std::string>());
   }
 }
 

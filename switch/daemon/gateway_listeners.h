@@ -24,6 +24,7 @@
 
 #include "switch/base/fd.h"
 #include "switch/base/log.h"
+#include "switch/daemon/path_sockets.h"
 #include "switch/network/json_rpc.h"
 #include "switch/runtime/event_loop.h"
 
@@ -33,7 +34,8 @@ class GatewayListeners {
  public:
   // `socket` is our end of the pair.
   static Result<std::unique_ptr<GatewayListeners>> open(EventLoop& loop, Log& log,
-                                                        std::string network, UniqueFd socket);
+                                                        PathSockets& sockets, std::string network,
+                                                        UniqueFd socket);
   ~GatewayListeners();
   GatewayListeners(const GatewayListeners&) = delete;
   GatewayListeners& operator=(const GatewayListeners&) = delete;
@@ -62,8 +64,8 @@ class GatewayListeners {
     std::vector<Grant> gone;
   };
 
-  GatewayListeners(Log& log, std::string network, UniqueFd socket)
-      : log_(log), network_(std::move(network)), socket_(std::move(socket)) {}
+  GatewayListeners(Log& log, PathSockets& sockets, std::string network, UniqueFd socket)
+      : log_(log), sockets_(sockets), network_(std::move(network)), socket_(std::move(socket)) {}
 
   void on_readable();
   void on_request(std::string_view text);
@@ -75,6 +77,7 @@ class GatewayListeners {
   void remove_name(const std::string& path);
 
   Log& log_;
+  PathSockets& sockets_;
   std::string network_;
   UniqueFd socket_;
   EventLoop::Watch watch_;

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "switch/daemon/gateway_process.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,49 +15,13 @@
 
 #include "switch/base/text.h"
 
-extern char** environ;
-
 namespace lanyard {
 namespace {
 
-constexpr int kFramesFd = 3;
-constexpr int kControlFd = 4;
-constexpr int kListenersFd = 5;
-constexpr int kFirstOwnFd = 10;
-// Some hundred large frames.
-constexpr int kFrameBufferBytes = 4 << 20;
 constexpr Duration kShortLife = std::chrono::seconds(1);
 constexpr Duration kFirstPause = std::chrono::milliseconds(50);
 constexpr std::size_t kLineMax = std::size_t{4} << 20;
 constexpr std::size_t kOutputMax = std::size_t{4} << 20;
-
-struct Pair {
-  UniqueFd ours;
-  UniqueFd theirs;
-};
-
-Result<Pair> socket_pair(int type) {
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) {
-    return Error{errno, fmt::format("socketpair: {}", std::strerror(errno))};
-  }
-  Pair pair{UniqueFd(ends[0]), UniqueFd(ends[1])};
-  // Out of the way of the numbers it shall have in the child.
-  UniqueFd high(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, kFirstOwnFd));
-  if (!high) return Error{errno, fmt::format("fcntl: {}", std::strerror(errno))};
-  pair.theirs = std::move(high);
-  return pair;
-}
-
-// As much as the system allows: beyond the administrator's limit where we may.
-void raise_buffers(int fd) {
-  for (const auto& [forced, plain] :
-       {std::pair{SO_SNDBUFFORCE, SO_SNDBUF}, {SO_RCVBUFFORCE, SO_RCVBUF}}) {
-    if (::setsockopt(fd, SOL_SOCKET, forced, &kFrameBufferBytes, sizeof kFrameBufferBytes) != 0) {
-      ::setsockopt(fd, SOL_SOCKET, plain, &kFrameBufferBytes, sizeof kFrameBufferBytes);
-    }
-  }
-}
 
 std::string how_it_ended(int status) {
   if (WIFSIGNALED(status)) return fmt::format("was killed by signal {}", WTERMSIG(status));
@@ -70,15 +30,12 @@ std::string how_it_ended(int status) {
 
 }  // namespace
 
-GatewayProcess::GatewayProcess(EventLoop& loop, Log& log, ProcessReaper& reaper,
-                               GatewayProgram program, std::string network, bool silent,
+GatewayProcess::GatewayProcess(EventLoop& loop, Log& log, Spawner& spawner, std::string network,
                                Callbacks callbacks)
     : loop_(loop),
       log_(log),
-      reaper_(reaper),
-      program_(std::move(program)),
+      spawner_(spawner),
       network_(std::move(network)),
-      silent_(silent),
       callbacks_(std::move(callbacks)) {}
 
 GatewayProcess::~GatewayProcess() {
@@ -109,71 +66,22 @@ void GatewayProcess::start(Started started) {
   if (Result<void> spawned = spawn(); !spawned) give_up(spawned.error().text);
 }
 
-Result<pid_t> GatewayProcess::execute(int frames, int control, int listeners) const {
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_adddup2(&actions, frames, kFramesFd);
-  ::posix_spawn_file_actions_adddup2(&actions, control, kControlFd);
-  ::posix_spawn_file_actions_adddup2(&actions, listeners, kListenersFd);
-  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  if (silent_) {
-    ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  }
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::posix_spawnattr_setsigmask(&attributes, &signals);
-  ::sigfillset(&signals);
-  ::posix_spawnattr_setsigdefault(&attributes, &signals);
-  // A group of its own: Control-C at our terminal is ours, and it is we who end it.
-  ::posix_spawnattr_setpgroup(&attributes, 0);
-  ::posix_spawnattr_setflags(
-      &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  std::string name = "lanyard-gateway";
-  std::string network = network_;
-  std::string busy_poll = fmt::format("--busy-poll={}", program_.busy_poll_us);
-  std::array<char*, 4> arguments{name.data(), network.data(), busy_poll.data(), nullptr};
-  pid_t pid = 0;
-  const int code =
-      ::posix_spawnp(&pid, program_.path.c_str(), &actions, &attributes, arguments.data(), environ);
-  ::posix_spawnattr_destroy(&attributes);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (code != 0) {
-    return Error{code, fmt::format("cannot start {}, which serves network {}: {}", program_.path,
-                                   network_, std::strerror(code))};
-  }
-  return pid;
-}
-
 Result<void> GatewayProcess::spawn() {
-  Result<Pair> frames = socket_pair(SOCK_SEQPACKET);
-  if (!frames) return frames.error();
-  Result<Pair> control = socket_pair(SOCK_STREAM);
-  if (!control) return control.error();
-  Result<Pair> listeners = socket_pair(SOCK_SEQPACKET);
-  if (!listeners) return listeners.error();
-  raise_buffers(frames.value().ours.get());
-  raise_buffers(frames.value().theirs.get());
-  const Result<pid_t> pid = execute(frames.value().theirs.get(), control.value().theirs.get(),
-                                    listeners.value().theirs.get());
-  if (!pid) return pid.error();
-  pid_ = pid.value();
+  Result<StartedGateway> started = spawner_.start_gateway(network_);
+  if (!started) return started.error();
+  StartedGateway& gateway = started.value();
+  pid_ = gateway.pid;
   born_ = loop_.now();
-  pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
-  if (!pidfd_) return Error{errno, fmt::format("pidfd_open: {}", std::strerror(errno))};
+  pidfd_ = std::move(gateway.process);
   Result<EventLoop::Watch> watch =
       loop_.watch(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { on_exit(); });
   if (!watch) return watch.error();
   exit_watch_ = watch.take();
-  if (Result<void> talking =
-          talk(std::move(control.value().ours), std::move(listeners.value().ours));
-      !talking)
-    return talking;
+  Result<void> talking = talk(std::move(gateway.control), std::move(gateway.listeners));
+  if (!talking) return talking;
   // In the next round: the plug of its predecessor leaves at the end of this one.
-  plug_timer_ = loop_.after(
-      Duration{0}, [this, fd = std::make_shared<UniqueFd>(std::move(frames.value().ours))] {
+  plug_timer_ =
+      loop_.after(Duration{0}, [this, fd = std::make_shared<UniqueFd>(std::move(gateway.frames))] {
         plug_timer_.reset();
         if (Result<void> plugged = callbacks_.plug(std::move(*fd)); !plugged) {
           return restart_after_failure(plugged.error().text);
@@ -188,14 +96,14 @@ Result<void> GatewayProcess::talk(UniqueFd control, UniqueFd listeners) {
   callbacks.line = [this](std::string_view line) { on_line(line); };
   // A gateway without its control connection is no use; its end starts another.
   callbacks.closed = [this, pid = pid_] {
-    if (pid_ == pid) send_signal(pidfd_, SIGKILL);
+    if (pid_ == pid) spawner_.signal_gateway(pid, SIGKILL);
   };
   Result<std::unique_ptr<LineChannel>> channel = LineChannel::open(
       loop_, std::move(control), LineChannel::Limits{kLineMax, kOutputMax}, std::move(callbacks));
   if (!channel) return channel.error();
   control_ = channel.take();
   Result<std::unique_ptr<GatewayListeners>> opened =
-      GatewayListeners::open(loop_, log_, network_, std::move(listeners));
+      GatewayListeners::open(loop_, log_, spawner_, network_, std::move(listeners));
   if (!opened) return opened.error();
   listeners_ = opened.take();
   return {};
@@ -241,6 +149,7 @@ Result<void> GatewayProcess::go_on_with(const HandoverPart& part) {
   restarts_ = static_cast<std::uint32_t>(part.number("restarts", kRestartsMax).value_or(0));
   born_ = part.descriptors[0].since;
   pidfd_ = std::move(descriptors[1]);
+  spawner_.adopt_gateway(pid_);
   Result<EventLoop::Watch> watch =
       loop_.watch(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { on_exit(); });
   if (!watch) return watch.error();
@@ -359,12 +268,9 @@ void GatewayProcess::fail_pending(std::string_view why) {
 }
 
 void GatewayProcess::on_exit() {
-  int status = 0;
-  const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
-  // The child of a predecessor is the keeper's to wait for.
-  const bool foreign = ended < 0 && errno == ECHILD;
-  if (ended != pid_ && !foreign) return;
-  const std::string how = foreign ? "has ended" : how_it_ended(status);
+  const Result<int> status = spawner_.gateway_status(pid_);
+  if (!status && status.error().code == EAGAIN) return;
+  const std::string how = status ? how_it_ended(status.value()) : "has ended";
   log_.warning("the gateway of {} (pid {}) {}", network_, pid_, how);
   pid_ = 0;
   restart_after_failure(fmt::format("the gateway of {} {}", network_, how));
@@ -411,7 +317,7 @@ void GatewayProcess::end_process(int signal) {
       buried_.reset();
     });
   }
-  if (pid_ != 0 && pidfd_) reaper_.end(pid_, std::move(pidfd_), signal);
+  if (pid_ != 0) spawner_.end_gateway(pid_, signal);
   pid_ = 0;
   pidfd_.reset();
 }

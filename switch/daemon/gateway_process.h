@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The supervisor of one network's gateway: starts `lanyard-gateway` with a socket pair for frames,
-// one for control and one for the sockets it listens at (gateway_listeners.h), tells it its
-// configuration, asks it things, and starts it again when it ends.
+// The supervisor of one network's gateway: has the spawner start `lanyard-gateway` with a socket
+// pair for frames, one for control and one for the sockets it listens at (gateway_listeners.h),
+// tells it its configuration, asks it things, and starts it again when it ends.
 //
 // What makes it hard: the gateway talks to the outside and will crash one day. The switch must not
 // notice: its guests keep their cables, only the gateway's port is empty for an instant. A gateway
@@ -13,8 +13,7 @@
 //
 //   starting --configured--> serving --process ends--> pausing --> starting
 //
-// The process is started with posix_spawn, which does not copy this process's memory.
-// Lane thread only; nothing here waits.
+// Lane thread only; nothing here waits for a gateway.
 #pragma once
 
 #include <sys/types.h>
@@ -30,17 +29,11 @@
 #include "switch/base/log.h"
 #include "switch/control/rpc_host.h"
 #include "switch/daemon/gateway_listeners.h"
-#include "switch/daemon/process_reaper.h"
-#include "switch/runtime/busy_poll.h"
+#include "switch/daemon/spawner.h"
 #include "switch/runtime/handover.h"
 #include "switch/runtime/line_channel.h"
 
 namespace lanyard {
-
-struct GatewayProgram {
-  std::string path;
-  std::uint32_t busy_poll_us = 0;
-};
 
 class GatewayProcess {
  public:
@@ -60,10 +53,8 @@ class GatewayProcess {
   static constexpr Duration kConfigureDeadline = std::chrono::seconds(5);
   static constexpr Duration kPauseMax = std::chrono::seconds(2);
 
-  // With `silent` it has no standard output and error: those are of whoever waits for the daemon
-  // to go to the background, and a pipe that a gateway holds open never ends.
-  GatewayProcess(EventLoop& loop, Log& log, ProcessReaper& reaper, GatewayProgram program,
-                 std::string network, bool silent, Callbacks callbacks);
+  GatewayProcess(EventLoop& loop, Log& log, Spawner& spawner, std::string network,
+                 Callbacks callbacks);
   ~GatewayProcess();
   GatewayProcess(const GatewayProcess&) = delete;
   GatewayProcess& operator=(const GatewayProcess&) = delete;
@@ -100,7 +91,6 @@ class GatewayProcess {
 
   Result<void> spawn();
   Result<void> go_on_with(const HandoverPart& part);
-  Result<pid_t> execute(int frames, int control, int listeners) const;
   Result<void> talk(UniqueFd control, UniqueFd listeners);
   void on_line(std::string_view line);
   void on_response(const RpcResponse& response);
@@ -118,10 +108,8 @@ class GatewayProcess {
 
   EventLoop& loop_;
   Log& log_;
-  ProcessReaper& reaper_;
-  GatewayProgram program_;
+  Spawner& spawner_;
   std::string network_;
-  bool silent_;
   Callbacks callbacks_;
   Started started_;  // of the first start, until it is over
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The host's own place in a network: the TAP that is plugged into the switch, its address, and for
-// a routed network the kernel's forwarding. Made in that order, undone in reverse, also when a step
+// a routed network the kernel's forwarding. All but the TAP's frames is the spawner's to do
+// (spawner_hosts.h); here it is made in the right order, and undone in reverse, also when a step
 // fails. Lane thread only.
 #pragma once
 
@@ -9,9 +10,7 @@
 #include <string>
 
 #include "switch/daemon/attachment.h"
-#include "switch/daemon/ruleset_watch.h"
-#include "switch/host/host_interface.h"
-#include "switch/host/routing.h"
+#include "switch/daemon/spawner.h"
 #include "switch/runtime/backend.h"
 
 namespace lanyard {
@@ -23,34 +22,36 @@ class HostLeg {
 
   // The network must have a `host`.
   static Result<std::unique_ptr<HostLeg>> open(const NetworkConfig& network,
-                                               const BackendRegistry& backends,
-                                               const std::string& state_directory, Lane& lane);
+                                               const BackendRegistry& backends, Spawner& spawner,
+                                               Lane& lane);
 
   // Goes on with what handover() told.
   static Result<std::unique_ptr<HostLeg>> resume(const NetworkConfig& network,
-                                                 const BackendRegistry& backends,
-                                                 const std::string& state_directory, Lane& lane,
-                                                 const HandoverPart& part);
+                                                 const BackendRegistry& backends, Spawner& spawner,
+                                                 Lane& lane, const HandoverPart& part);
+  ~HostLeg();
+  HostLeg(const HostLeg&) = delete;
+  HostLeg& operator=(const HostLeg&) = delete;
+
   std::vector<HandoverPart> handover(HandoverReason why, const std::string& place) const {
     return tap_->handover(why, place);
   }
 
  private:
-  HostLeg() = default;
+  HostLeg(const NetworkConfig& network, Spawner& spawner, Lane& lane)
+      : network_(network),
+        spawner_(spawner),
+        lane_(lane),
+        tap_(std::make_unique<Attachment>(lane, nullptr)) {}
 
-  Result<void> start_routing(const NetworkConfig& network, const std::string& state_directory,
-                             Lane& lane);
+  void take_over();
 
-  EventLoop::Timer routing_timer_;
-  std::unique_ptr<HostInterface> interface_;
+  NetworkConfig network_;
+  Spawner& spawner_;
+  Lane& lane_;
+  EventLoop::Timer take_over_timer_;  // until the spawner has it from our predecessor's
+  bool claimed_ = false;
   std::unique_ptr<Attachment> tap_;
-  std::unique_ptr<Routing> routing_;
-  std::unique_ptr<RulesetWatch> ruleset_;  // tells routing_
-
- public:
-  ~HostLeg();
-  HostLeg(const HostLeg&) = delete;
-  HostLeg& operator=(const HostLeg&) = delete;
 };
 
 }  // namespace lanyard

@@ -11,9 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "switch/base/sandbox_probe.h"
 #include "switch/daemon/daemon.h"
 #include "switch/daemon/keeper.h"
 #include "switch/daemon/network_daemon.h"
+#include "switch/daemon/networks_confinement.h"
+#include "switch/daemon/spawner_process.h"
+#include "switch/network/config_file.h"
+#include "switch/network/paths.h"
 
 namespace lanyard {
 namespace {
@@ -81,9 +86,7 @@ int run_keeper(bool daemon, const Invocation& invocation, DaemonLog& log) {
 void tell_ready(const Daemon&, DaemonLog& log, bool in_background) {
   if (in_background) log.notice("VDE_SWITCH started");
 }
-void tell_ready(NetworkDaemon& daemon, DaemonLog&, bool) {
-  daemon.log().notice("ready");
-}
+void tell_ready(const NetworkDaemon&, DaemonLog&, bool) {}  // when it is confined
 
 // Under a keeper it is the keeper that goes to the background, and a successor is there already.
 template <typename D, typename Options>
@@ -129,6 +132,23 @@ int run(Options options, const Invocation& invocation) {
   return code;
 }
 
+// What the sandbox of the built-in networks holds back on this machine.
+int test_sandbox() {
+  BackendRegistry backends;
+  register_builtin_backends(backends);
+  NetworksConfinement confinement(
+      {.control_path = control_socket_path(), .runtime_directory = runtime_directory()}, backends);
+  confinement.add(default_configuration(::geteuid() == 0));
+  const Result<SandboxReport> report = enter_sandbox(confinement.policy(), SandboxMode::refuse);
+  if (!report) {
+    std::fprintf(stderr, "lanyardd: %s\n", report.error().text.c_str());
+    return kExitUsage;
+  }
+  const std::vector<ProbeOutcome> outcomes = probe_sandbox(ProbeNetwork::none);
+  std::printf("%s\n%s", report.value().text().c_str(), probe_text(outcomes).c_str());
+  return all_refused(outcomes) ? 0 : kExitUsage;
+}
+
 int main_of_networks(int argc, char* argv[], const Invocation& invocation) {
   const std::string& program = invocation.program();
   NetworksOptions options = parse_networks_options(argc, argv);
@@ -149,9 +169,13 @@ int main_of_networks(int argc, char* argv[], const Invocation& invocation) {
 
 int main(int argc, char* argv[]) {
   using lanyard::DaemonOptions;
+  if (const std::optional<int> code = lanyard::run_spawner(argc, argv)) return *code;
   const lanyard::Invocation invocation = lanyard::invocation_of(argc, argv);
   std::string program = invocation.program();
   if (argc > 0) argv[0] = program.data();  // getopt's complaints begin as ours do
+  if (argc == 2 && std::string_view(argv[1]) == "--sandbox-selftest") {
+    return lanyard::test_sandbox();
+  }
   if (lanyard::asks_for_networks(program, argc, argv)) {
     return lanyard::main_of_networks(argc, argv, invocation);
   }

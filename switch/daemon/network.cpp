@@ -160,7 +160,7 @@ void Network::on_plugged(const Plug& plug, const SocketConfig& socket) {
 
 Result<void> Network::open_host(const NetworkConfig& wanted) {
   Result<std::unique_ptr<HostLeg>> leg =
-      HostLeg::open(wanted, environment_.backends, environment_.state_directory, *lane_);
+      HostLeg::open(wanted, environment_.backends, environment_.spawner, *lane_);
   if (!leg) {
     return Error{leg.error().code, fmt::format("network {}: {}", config_.name, leg.error().text)};
   }
@@ -185,9 +185,9 @@ void Network::make_gateway() {
   callbacks.changed = [this](bool serving, std::string_view why) {
     on_gateway_changed(serving, why);
   };
-  gateway_ = std::make_unique<GatewayProcess>(
-      environment_.loop, environment_.log, environment_.reaper, environment_.gateway_program,
-      config_.name, environment_.silent_gateways, std::move(callbacks));
+  gateway_ =
+      std::make_unique<GatewayProcess>(environment_.loop, environment_.log, environment_.spawner,
+                                       config_.name, std::move(callbacks));
 }
 
 void Network::start_gateway(Done done) {

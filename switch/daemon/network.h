@@ -30,10 +30,8 @@ struct NetworkEnvironment {
   LaneGroup& lanes;
   FramePool& pool;
   const BackendRegistry& backends;
-  ProcessReaper& reaper;
+  Spawner& spawner;
   Log& log;
-  GatewayProgram gateway_program;
-  bool silent_gateways = false;
   std::string state_directory;
   std::function<void(std::string_view kind, Json params)> publish;
   // Of each lane's (see Lane::on_commit).

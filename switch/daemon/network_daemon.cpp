@@ -15,8 +15,6 @@
 #include <filesystem>
 
 #include "switch/base/version.h"
-#include "switch/host/host_interface.h"
-#include "switch/host/routing.h"
 #include "switch/network/config_file.h"
 #include "switch/network/paths.h"
 
@@ -24,6 +22,7 @@ namespace lanyard {
 namespace {
 
 constexpr int kExitFailure = 1;
+constexpr int kExitSpawnerLost = 70;  // EX_SOFTWARE of sysexits.h
 constexpr std::size_t kWishesMax = 256;
 
 // Two descriptors a client and some for each network; the hard limit is ours to use.
@@ -55,7 +54,9 @@ NetworkDaemon::NetworkDaemon(NetworksOptions options, DaemonLog& log, KeptProces
                              std::optional<HandoverState> before)
     : options_(std::move(options)), log_(log), kept_(kept), before_(std::move(before)) {
   log_.set_level(options_.log_level);
-  register_builtin_backends(backends_);
+  register_builtin_backends(backends_, [this](const std::string& name, bool offload, Log&) {
+    return spawner_->attach_tap(name, offload);
+  });
   options_.config_file = absolute(options_.config_file);
   // Whatever resolves a path from here on, the gateways too, resolves it to these.
   if (!options_.runtime_directory.empty()) {
@@ -77,6 +78,12 @@ NetworkDaemon::~NetworkDaemon() {
 
 std::optional<int> NetworkDaemon::start() {
   raise_descriptor_limit();
+  const Result<SandboxMode> mode = sandbox_mode_from_environment(default_sandbox_mode());
+  if (!mode) {
+    log_.error("{}", mode.error().text);
+    return kExitFailure;
+  }
+  sandbox_mode_ = mode.value();
   Result<void> made = make_parts();
   if (made && before_) made = resume();
   if (!made) {
@@ -94,14 +101,11 @@ Result<void> NetworkDaemon::make_parts() {
   loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
   loop_->moderate_wake_ups();
   started_ = before_ ? before_->started : loop_->now();
-  reaper_ = std::make_unique<ProcessReaper>(*loop_);
-  if (options_.gateway_program.empty()) options_.gateway_program = GatewayProcess::find_program();
+  if (Result<void> started = start_spawner(); !started) return started;
   if (options_.control_path.empty()) options_.control_path = control_socket_path();
   server_ = std::make_unique<RpcServer>(*this);
   environment_.reset(new NetworkEnvironment{
-      *loop_, lanes_, pool_, backends_, *reaper_, log_,
-      GatewayProgram{options_.gateway_program, options_.busy_poll_us}, options_.daemon,
-      state_directory(),
+      *loop_, lanes_, pool_, backends_, *spawner_, log_, state_directory(),
       [this](std::string_view kind, Json params) { server_->publish(kind, std::move(params)); },
       [this] { kept_.commit(); }, [this] { kept_.changed(); }});
   backends_.before_open = [this] { kept_.settle_exclusive(); };
@@ -111,6 +115,22 @@ Result<void> NetworkDaemon::make_parts() {
     return attached;
   }
   return watch_signals();
+}
+
+// Without one nothing could be set up, but what runs goes on: under a keeper a successor has
+// another.
+Result<void> NetworkDaemon::start_spawner() {
+  if (options_.gateway_program.empty()) options_.gateway_program = GatewayProcess::find_program();
+  const SpawnerSettings settings{{options_.gateway_program, options_.busy_poll_us},
+                                 state_directory()};
+  Result<std::unique_ptr<Spawner>> spawner =
+      Spawner::start(*loop_, log_, settings, options_.daemon);
+  if (!spawner) return spawner.error();
+  spawner_ = spawner.take();
+  spawner_->lost = [this] {
+    if (kept_.kept()) ::_exit(kExitSpawnerLost);
+  };
+  return {};
 }
 
 std::optional<int> NetworkDaemon::start_first() {
@@ -131,8 +151,7 @@ std::optional<int> NetworkDaemon::start_first() {
     pid_file_.emplace(file.take());
   }
   // What a predecessor that was killed has left on this host, also of networks we do not have.
-  HostInterface::clean_up(log_);
-  Routing::clean_up(state_directory(), log_);
+  if (Result<void> cleaned = spawner_->clean_up(); !cleaned) return failed(cleaned.error());
   bool over = false;
   std::optional<Error> error;
   begin(wanted.take(), [&](const Result<std::vector<ConfigChange>>& changes) {
@@ -201,7 +220,40 @@ Result<void> NetworkDaemon::resume() {
   return {};
 }
 
+// Every network runs, and no guest has been heard yet.
+Result<void> NetworkDaemon::confine() {
+  spawner_->settle();
+  if (sandbox_mode_ == SandboxMode::off) return {};
+  auto confinement = std::make_unique<NetworksConfinement>(
+      NetworksConfinement::Places{options_.config_file, absolute(options_.control_path),
+                                  absolute(options_.pid_file), runtime_directory(), kept_.kept()},
+      backends_);
+  confinement->add(running());
+  // What the next reload will want.
+  const ConfigOutcome file = read_config_file(options_.config_file);
+  if (file.problems.empty()) confinement->add(file.configuration);
+  for (const std::string& obstacle : confinement->obstacles()) {
+    log_.warning("this process is not confined: {}, and nobody can tell what that needs", obstacle);
+  }
+  if (!confinement->obstacles().empty()) return {};
+  // The C library loads what looks groups up, which it could not do later.
+  (void)::getgrgid(kNoGroup);
+  const Result<SandboxReport> report = enter_sandbox(confinement->policy(), sandbox_mode_);
+  if (!report) return report.error();
+  log_.write(LogLevel::debug, report.value().text());
+  if (sandbox_mode_ == SandboxMode::log) return {};
+  for (const std::string& sentence : report.value().absent) log_.notice("sandbox: {}", sentence);
+  confinement->restricts_paths = report.value().landlock > 0;
+  confinement_ = std::move(confinement);
+  return {};
+}
+
 int NetworkDaemon::run() {
+  if (Result<void> confined = confine(); !confined) {
+    log_.error("LANYARD_SANDBOX: {}", confined.error().text);
+    return kExitFailure;
+  }
+  if (!before_) log_.notice("ready");
   kept_.ready();
   while (!loop_->stopped()) lanes_.turn(*loop_);
   kept_.ending();
@@ -223,9 +275,19 @@ Result<void> NetworkDaemon::make_directories() const {
   return {};
 }
 
-Result<Configuration> NetworkDaemon::read_configuration(const std::string& file) const {
+// What stands in another directory than the daemon's own file is the spawner's to read.
+ConfigOutcome NetworkDaemon::read_configuration_file(const std::string& file) {
+  if (confinement_ == nullptr || confinement_->reads(file)) return read_config_file(file);
+  const Result<std::string> text = spawner_->read_configuration(file);
+  if (text) return parse_config(text.value(), file);
+  ConfigOutcome outcome;
+  outcome.problems.push_back({file, 0, 0, text.error().text});
+  return outcome;
+}
+
+Result<Configuration> NetworkDaemon::read_configuration(const std::string& file) {
   if (file.empty()) return default_configuration(::geteuid() == 0);
-  ConfigOutcome outcome = read_config_file(file);
+  ConfigOutcome outcome = read_configuration_file(file);
   if (outcome.problems.empty()) return std::move(outcome.configuration);
   std::string text;
   for (const ConfigProblem& problem : outcome.problems) {
@@ -272,6 +334,9 @@ void NetworkDaemon::next_reload() {
 void NetworkDaemon::begin(Configuration wanted, ReloadDone done) {
   const Result<RpcRoles> roles = roles_of(wanted);
   if (!roles) return done(roles.error());
+  if (confinement_ != nullptr) {
+    if (Result<void> fits = confinement_->check(wanted); !fits) return done(fits.error());
+  }
   reload_ = std::make_shared<Reload>(
       networks_, *environment_, wanted.networks,
       [this, wanted, roles = roles.value(), before = running(),

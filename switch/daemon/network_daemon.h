@@ -16,6 +16,7 @@
 #include "switch/daemon/daemon_log.h"
 #include "switch/daemon/kept_process.h"
 #include "switch/daemon/network.h"
+#include "switch/daemon/networks_confinement.h"
 #include "switch/daemon/networks_options.h"
 #include "switch/daemon/reload.h"
 #include "switch/frame/frame_pool.h"
@@ -43,11 +44,13 @@ class NetworkDaemon final : public RpcHost {
   RpcNetwork* find(std::string_view name) override;
   Configuration running() const override;
   const std::string& config_file() const override { return options_.config_file; }
+  ConfigOutcome read_configuration_file(const std::string& file) override;
   void reload(const std::string& file, ReloadDone done) override;
   void stop() override { loop_->stop(); }
   void upgrade(std::function<void(const Result<void>&)> done) override {
     kept_.upgrade(std::move(done));
   }
+  pid_t spawner() const override { return spawner_->pid(); }
   void commit() override { kept_.commit(); }
   LogRing& log() override { return log_; }
   EventLoop& loop() override { return *loop_; }
@@ -60,13 +63,15 @@ class NetworkDaemon final : public RpcHost {
   };
 
   Result<void> make_parts();
+  Result<void> start_spawner();
   std::optional<int> start_first();
+  Result<void> confine();
   Result<void> resume();
   HandoverState handover(HandoverReason why);
   Result<void> make_directories() const;
   Result<void> watch_signals();
   void on_signal();
-  Result<Configuration> read_configuration(const std::string& file) const;
+  Result<Configuration> read_configuration(const std::string& file);
   Result<RpcRoles> roles_of(const Configuration& configuration) const;
   void next_reload();
   void begin(Configuration wanted, ReloadDone done);
@@ -80,11 +85,14 @@ class NetworkDaemon final : public RpcHost {
   int fatal_signal_ = 0;
   Time started_{0};
 
+  SandboxMode sandbox_mode_ = SandboxMode::off;
+  std::unique_ptr<NetworksConfinement> confinement_;  // since it is confined
+
   FramePool pool_;
   LaneGroup lanes_;
   BackendRegistry backends_;
   std::unique_ptr<EventLoop> loop_;
-  std::unique_ptr<ProcessReaper> reaper_;
+  std::unique_ptr<Spawner> spawner_;
   std::unique_ptr<NetworkEnvironment> environment_;
   Configuration configuration_;  // groups; the networks have theirs themselves
   Networks networks_;

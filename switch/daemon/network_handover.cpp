@@ -94,7 +94,7 @@ Result<void> Network::resume_part(const HandoverPart& part) {
   }
   if (place == kHostPlace && config_.host) {
     Result<std::unique_ptr<HostLeg>> leg =
-        HostLeg::resume(config_, environment_.backends, environment_.state_directory, *lane_, part);
+        HostLeg::resume(config_, environment_.backends, environment_.spawner, *lane_, part);
     if (!leg) return leg.error();
     host_ = leg.take();
     return {};

@@ -51,7 +51,8 @@ bool has_resolver(const std::string& resolv_conf) {
 
 // Nullopt when there is no such interface. Not by sysfs, which may show another namespace's.
 std::optional<bool> is_up(const std::string& interface) {
-  const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  // netdevice(7): any socket will do, and one of the Internet the sandbox refuses.
+  const UniqueFd any(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};
   if (interface.size() >= IFNAMSIZ) return std::nullopt;
   std::memcpy(request.ifr_name, interface.data(), interface.size());

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "switch/host/overlap.h"
-
 namespace lanyard {
 
 class Reload::Gather {
@@ -87,7 +85,7 @@ Result<void> Reload::open_new() {
 // Of what moves, as much as can be tried while it is still in use.
 Result<void> Reload::rehearse() {
   for (const std::string& name : plan_.open_moved.hosts) {
-    if (Result<void> free = check_overlap(wanted(name)); !free) return free;
+    if (Result<void> free = environment_.spawner.check_host(wanted(name)); !free) return free;
   }
   for (const SocketStep& step : plan_.open_moved.sockets) {
     Result<void> possible = network_of(step.network).rehearse_socket(step.socket);

@@ -230,8 +230,11 @@ void check_sandboxes(const DoctorContext& context, Findings& findings) {
     if (!status) {
       note(findings, fmt::format("{}: what confines it cannot be read", what),
            "sudo lanyard doctor");
-    } else if (status->confined() || !process.what.starts_with("gateway ")) {
+    } else if (status->confined() || process.what == "spawner") {
       ok(findings, fmt::format("{}: {}", what, status->text()));
+    } else if (process.what == "switch") {
+      note(findings, fmt::format("{}: {}: it is not confined", what, status->text()),
+           "man lanyardd   # SECURITY CONSIDERATIONS: LANYARD_SANDBOX, and plugs that fit in none");
     } else {
       problem(findings, fmt::format("{}: {}: its sandbox is off", what, status->text()),
               "unset LANYARD_SANDBOX   # where lanyardd is started; then start it again");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//
-// Single words of a configuration.
+#include "switch/network/config_words.h"
+
 #include <algorithm>
 #include <charconv>
 
-#include "switch/network/config_check.h"
+#include "switch/network/ip_address.h"
 
 namespace lanyard {
 namespace {

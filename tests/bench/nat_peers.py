@@ -119,6 +119,12 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def descendants_of(pid: int) -> list[int]:
+    """A gateway is the spawner's child, and that is the daemon's."""
+    children = children_of(pid)
+    return children + [below for child in children for below in descendants_of(child)]
+
+
 @contextlib.contextmanager
 def our_daemon(tools: Tools, host: str, directory: Path, mtu: int,
                tap: bool = True) -> Iterator[subprocess.Popen[bytes]]:
@@ -128,7 +134,7 @@ def our_daemon(tools: Tools, host: str, directory: Path, mtu: int,
     command = ["ip", "netns", "exec", host, str(program), "--config", str(configuration(directory, mtu, tap))]
     with started(command, directory / "log", places) as process:
         await_that("lanyardd did not start", lambda: not tap or has_link(host, GUEST_TAP))
-        await_that("there is no gateway", lambda: bool(children_of(process.pid)))
+        await_that("there is no gateway", lambda: len(descendants_of(process.pid)) >= 2)
         yield process
 
 
@@ -140,7 +146,7 @@ def ours(tools: Tools, mtu: int = MTU) -> Iterator[Guest]:
         run("ip", "-n", guest, "address", "add", "10.2.0.15/16", "dev", GUEST_TAP)
         run("ip", "-n", guest, "link", "set", GUEST_TAP, "mtu", str(mtu), "up")
         run("ip", "-n", guest, "route", "add", "default", "via", "10.2.0.2")
-        yield Guest(guest, host, "10.2.0.2", [process.pid, *children_of(process.pid)], directory)
+        yield Guest(guest, host, "10.2.0.2", [process.pid, *descendants_of(process.pid)], directory)
 
 
 @contextlib.contextmanager
@@ -191,7 +197,7 @@ def ours_for_vde(tools: Tools, _mtu: int = MTU) -> Iterator[Guest]:
             our_daemon(tools, host, directory, MTU, tap=False) as process, \
             vde_guest(guest, directory / "run/guests", "10.2.0.15/16"):
         run("ip", "-n", guest, "route", "add", "default", "via", "10.2.0.2")
-        yield Guest(guest, host, "10.2.0.2", [process.pid, *children_of(process.pid)], directory)
+        yield Guest(guest, host, "10.2.0.2", [process.pid, *descendants_of(process.pid)], directory)
 
 
 @contextlib.contextmanager

@@ -174,6 +174,11 @@ class NetworksDaemon:
 
         return wait_until(f"the gateway of {network} serves", pid)
 
+    def spawner_pid(self) -> int:
+        """That of the process which has the privileges."""
+        rows = self.rpc("daemon.status")["processes"]
+        return next(int(row["pid"]) for row in rows if row["process"] == "spawner")
+
     def wait_serving(self, network: str, timeout: float = 10.0) -> None:
         def serves() -> bool:
             shown = self.rpc("network.show", network=network)

@@ -225,6 +225,7 @@ def test_status_says_what_confines_each_process() -> None:
         rows = {row["process"]: row for row in daemon.rpc("daemon.status")["processes"]}
         assert rows["switch"]["pid"] == daemon.pid
         assert rows["gateway nat"]["pid"] == gateway
+        assert rows["spawner"]["seccomp"] == "none"
         words = Path(f"/proc/{gateway}/status").read_text().split()
         filtered = words[words.index("Seccomp:") + 1] == "2"
         assert rows["gateway nat"]["seccomp"] == ("filter" if filtered else "none")

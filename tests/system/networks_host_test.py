@@ -80,7 +80,7 @@ def test_a_routed_network_is_there_and_leaves_no_trace(host: NetNamespace, state
         assert "table inet lanyard_lab" in rules
         shown = host.ip("-d", "address", "show", "dev", "lan0")
         assert "inet 192.168.56.1/24" in shown
-        assert f"alias lanyard network lab pid {daemon.pid}" in shown
+        assert f"alias lanyard network lab pid {daemon.spawner_pid()}" in shown
     assert condition(host) == before
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,9 @@ import pytest
 from support.console import open_console
 from support.frames import broadcast, mac
 from support.gateway_process import NAT, GatewayError, GatewayProcess
+from support.networks_daemon import NetworksDaemon, RpcFailed
 from support.switch_process import Switch
+from support.waiting import wait_until
 
 BIN = Path(os.environ["LANYARD_BIN"])
 HOST_ONLY = NAT | {"kind": "host-only"}
@@ -93,7 +96,7 @@ def test_another_mode_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         assert b"give off, log, errno or kill" in process.process.stderr.read()
 
 
-@pytest.mark.parametrize("program", ["lanyard-gateway"])
+@pytest.mark.parametrize("program", ["lanyard-gateway", "lanyardd"])
 def test_what_an_intruder_would_try_is_refused(program: str) -> None:
     done = subprocess.run([BIN / program, "--sandbox-selftest"], capture_output=True, text=True,
                           timeout=60)
@@ -138,3 +141,95 @@ def test_changes_at_the_console_are_logged_with_their_user() -> None:
             assert console.code("vlan/create 7") != 1000
         lines = [line for line in switch.log_text().splitlines() if "user" in line]
         assert lines == [f"vde_switch: user {os.getuid()} (pid {os.getpid()}): vlan/create 7"]
+
+
+# ---- networks ----
+
+INTERNAL = "[network.lab]\nkind = 'internal'\n"
+
+
+def is_confined(pid: int) -> bool:
+    status = status_of(pid)
+    return status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+
+
+def test_a_daemon_of_networks_is_confined_and_its_spawner_is_not() -> None:
+    with NetworksDaemon(INTERNAL) as daemon:
+        assert is_confined(daemon.pid)
+        assert capabilities_of(daemon.pid) & ~ROOT_KEEPS == 0
+        rows = {row["process"]: row for row in daemon.rpc("daemon.status")["processes"]}
+        assert rows["switch"]["seccomp"] == "filter"
+        spawner = daemon.spawner_pid()
+        assert not is_confined(spawner)
+        assert Path(f"/proc/{spawner}/comm").read_text() == "lanyard-spawner\n"
+    gone = not Path(f"/proc/{spawner}").exists()
+    assert gone or status_of(spawner)["State"].startswith("Z")
+
+
+def test_a_confined_daemon_takes_what_a_reload_brings_and_says_what_it_cannot(
+    tmp_path: Path,
+) -> None:
+    with NetworksDaemon(INTERNAL) as daemon:
+        daemon.write_config(INTERNAL + "[network.other]\nkind = 'nat'\n")
+        daemon.rpc("config.reload")
+        assert is_confined(daemon.pid)
+        assert daemon.socket("other").is_dir()
+        daemon.write_config(INTERNAL)
+        daemon.rpc("config.reload")
+        assert not daemon.socket("other").exists()
+        for more in (
+            f"[[network.lab.socket]]\npath = '{tmp_path}/elsewhere'\n",
+            f"[network.rec]\nkind = 'internal'\nplugs = ['record://{tmp_path}/x.pcap']\n",
+        ):
+            daemon.write_config(INTERNAL + more)
+            with pytest.raises(RpcFailed, match="lanyard upgrade"):
+                daemon.rpc("config.reload")
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_another_directory_is_the_spawners_to_read(tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(INTERNAL.replace("lab", "other"))
+    secret = tmp_path / "secret"
+    secret.write_text("secret = 1\n")
+    with NetworksDaemon(INTERNAL) as daemon:
+        changes = daemon.rpc("config.diff", file=str(other))["changes"]
+        assert {row["network"] for row in changes} == {"lab", "other"}
+        with pytest.raises(RpcFailed, match="lanyard check") as failed:
+            daemon.rpc("config.reload", file=str(secret))
+        assert "secret =" not in failed.value.message
+
+
+def test_a_network_with_a_plug_that_no_list_fits_runs_without_a_sandbox(tmp_path: Path) -> None:
+    plug = f"plugs = ['record://{tmp_path}/x.pcap']\n"
+    with NetworksDaemon(INTERNAL + plug) as daemon:
+        assert status_of(daemon.pid)["Seccomp"] == "0"
+        assert "this process is not confined: network lab has the plug record://" in daemon.log_text()
+
+
+def test_an_upgraded_daemon_is_confined_to_what_the_file_says_by_then(tmp_path: Path) -> None:
+    with NetworksDaemon(INTERNAL, "--keeper") as daemon:
+        daemon.write_config(INTERNAL + f"[[network.lab.socket]]\npath = '{tmp_path}/elsewhere'\n")
+        with pytest.raises(RpcFailed, match="lanyard upgrade"):
+            daemon.rpc("config.reload")
+        daemon.rpc("daemon.upgrade")
+        daemon.rpc("config.reload")
+        assert (tmp_path / "elsewhere").is_dir()
+        rows = {row["process"]: row for row in daemon.rpc("daemon.status")["processes"]}
+        assert rows["switch"]["seccomp"] == "filter"
+
+
+def test_a_daemon_whose_spawner_dies_has_another(tmp_path: Path) -> None:
+    with NetworksDaemon(INTERNAL, "--keeper") as daemon:
+        before = daemon.spawner_pid()
+        os.kill(before, signal.SIGKILL)
+
+        def other() -> bool:
+            try:
+                with daemon.client() as client:
+                    rows = client.call("daemon.status")["processes"]
+            except (OSError, EOFError):
+                return False
+            return all(row["pid"] != before for row in rows)
+
+        wait_until("another spawner", other)

@@ -49,13 +49,25 @@ bool exists(const std::string& path) {
   return ::lstat(path.c_str(), &info) == 0;
 }
 
+// Makes them itself.
+class OwnSockets final : public PathSockets {
+ public:
+  Result<UniqueFd> listen_at(const std::string& path) override {
+    return listen_unix(path, SocketAccess{}, 1);
+  }
+  void remove_name(const std::string& path) override { unlink_socket(path); }
+  void adopt_name(const std::string& path) override { adopted.push_back(path); }
+
+  std::vector<std::string> adopted;
+};
+
 // A daemon's end, and a gateway that the test plays.
 struct World {
   World() {
     std::array<int, 2> ends{};
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
     gateway.reset(ends[1]);
-    listeners = GatewayListeners::open(*loop, log, "nat", UniqueFd(ends[0])).take();
+    listeners = GatewayListeners::open(*loop, log, sockets, "nat", UniqueFd(ends[0])).take();
   }
 
   void say(const std::string& text) {
@@ -95,6 +107,7 @@ struct World {
 
   std::unique_ptr<EventLoop> loop = EventLoop::create().take();
   testing::FakeLog log;
+  OwnSockets sockets;
   UniqueFd gateway;
   UniqueFd made;
   std::uint64_t id = 0;

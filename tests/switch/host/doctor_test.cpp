@@ -203,13 +203,15 @@ TEST_F(DoctorTest, Landlock) {
 
 TEST_F(DoctorTest, SandboxesAsTheKernelTellsThem) {
   context_.processes = {
-      {"switch", 11}, {"gateway nat", 12}, {"gateway lab", 13}, {"gateway x", 14}};
+      {"spawner", 10}, {"switch", 11}, {"gateway nat", 12}, {"gateway lab", 13}, {"gateway x", 14}};
   const char* const kOpen = "CapEff:\t0000000000001000\nNoNewPrivs:\t0\nSeccomp:\t0";
+  put("/proc/10/status", kOpen);
   put("/proc/11/status", kOpen);
   put("/proc/12/status", "CapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2");
   put("/proc/13/status", kOpen);
   expect(Level::ok,
-         "switch (pid 11): system calls not filtered, may gain privileges, cap_net_admin", "");
+         "spawner (pid 10): system calls not filtered, may gain privileges, cap_net_admin", "");
+  expect(Level::note, "switch (pid 11)", "man lanyardd");
   expect(Level::ok, "gateway nat (pid 12): system calls filtered, no new privileges", "");
   expect(Level::problem, "gateway lab (pid 13)", "LANYARD_SANDBOX");
   expect(Level::note, "gateway x (pid 14)", "sudo");

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+#include "switch/daemon/spawner_gateways.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "switch/base/text.h"
+
+extern char** environ;
+
+namespace lanyard {
+namespace {
+
+constexpr int kFramesFd = 3;
+constexpr int kControlFd = 4;
+constexpr int kListenersFd = 5;
+constexpr int kFirstOwnFd = 10;
+// Some hundred large frames.
+constexpr int kFrameBufferBytes = 4 << 20;
+
+struct Pair {
+  UniqueFd ours;
+  UniqueFd theirs;
+};
+
+Result<Pair> socket_pair(int type) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) {
+    return Error{errno, fmt::format("socketpair: {}", std::strerror(errno))};
+  }
+  Pair pair{UniqueFd(ends[0]), UniqueFd(ends[1])};
+  // Out of the way of the numbers it shall have in the child.
+  UniqueFd high(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, kFirstOwnFd));
+  if (!high) return Error{errno, fmt::format("fcntl: {}", std::strerror(errno))};
+  pair.theirs = std::move(high);
+  return pair;
+}
+
+// As much as the system allows: beyond the administrator's limit where we may.
+void raise_buffers(int fd) {
+  for (const auto& [forced, plain] :
+       {std::pair{SO_SNDBUFFORCE, SO_SNDBUF}, {SO_RCVBUFFORCE, SO_RCVBUF}}) {
+    if (::setsockopt(fd, SOL_SOCKET, forced, &kFrameBufferBytes, sizeof kFrameBufferBytes) != 0) {
+      ::setsockopt(fd, SOL_SOCKET, plain, &kFrameBufferBytes, sizeof kFrameBufferBytes);
+    }
+  }
+}
+
+Error no_such(pid_t pid) {
+  return {ESRCH, fmt::format("process {} is no gateway of ours", pid)};
+}
+
+}  // namespace
+
+Result<pid_t> SpawnerGateways::execute(const std::string& network, int frames, int control,
+                                       int listeners) const {
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, frames, kFramesFd);
+  ::posix_spawn_file_actions_adddup2(&actions, control, kControlFd);
+  ::posix_spawn_file_actions_adddup2(&actions, listeners, kListenersFd);
+  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::posix_spawnattr_setsigmask(&attributes, &signals);
+  ::sigfillset(&signals);
+  ::posix_spawnattr_setsigdefault(&attributes, &signals);
+  // A group of its own: Control-C at our terminal is ours, and it is we who end it.
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  ::posix_spawnattr_setflags(
+      &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+  std::string name = "lanyard-gateway";
+  std::string argument = network;
+  std::string busy_poll = fmt::format("--busy-poll={}", program_.busy_poll_us);
+  std::array<char*, 4> arguments{name.data(), argument.data(), busy_poll.data(), nullptr};
+  pid_t pid = 0;
+  const int code =
+      ::posix_spawnp(&pid, program_.path.c_str(), &actions, &attributes, arguments.data(), environ);
+  ::posix_spawnattr_destroy(&attributes);
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (code != 0) {
+    return Error{code, fmt::format("cannot start {}, which serves network {}: {}", program_.path,
+                                   network, std::strerror(code))};
+  }
+  return pid;
+}
+
+Result<SpawnerAnswer> SpawnerGateways::start(const std::string& network) {
+  if (running_.size() >= kRunningMax) {
+    return Error{EAGAIN, fmt::format("{} gateways run already", running_.size())};
+  }
+  Result<Pair> frames = socket_pair(SOCK_SEQPACKET);
+  if (!frames) return frames.error();
+  Result<Pair> control = socket_pair(SOCK_STREAM);
+  if (!control) return control.error();
+  Result<Pair> listeners = socket_pair(SOCK_SEQPACKET);
+  if (!listeners) return listeners.error();
+  raise_buffers(frames.value().ours.get());
+  raise_buffers(frames.value().theirs.get());
+  const Result<pid_t> pid = execute(network, frames.value().theirs.get(),
+                                    control.value().theirs.get(), listeners.value().theirs.get());
+  if (!pid) return pid.error();
+  if (Result<void> watched = watch(pid.value()); !watched) {
+    ::kill(pid.value(), SIGKILL);
+    ::waitpid(pid.value(), nullptr, 0);
+    return watched.error();
+  }
+  SpawnerAnswer started;
+  started.value = pid.value();
+  started.descriptors.emplace_back(::fcntl(running_[pid.value()].get(), F_DUPFD_CLOEXEC, 0));
+  for (Result<Pair>* const pair : {&frames, &control, &listeners}) {
+    started.descriptors.push_back(std::move(pair->value().ours));
+  }
+  return started;
+}
+
+Result<void> SpawnerGateways::watch(pid_t pid) {
+  UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!process) return Error{errno, fmt::format("pidfd_open: {}", std::strerror(errno))};
+  running_[pid] = std::move(process);
+  return {};
+}
+
+Result<void> SpawnerGateways::adopt(pid_t pid) {
+  return watch(pid);
+}
+
+Result<void> SpawnerGateways::signal(pid_t pid, int signal) const {
+  const auto found = running_.find(pid);
+  if (found == running_.end()) return no_such(pid);
+  send_signal(found->second, signal);
+  return {};
+}
+
+Result<void> SpawnerGateways::end(pid_t pid, int signal) {
+  auto found = running_.extract(pid);
+  if (found.empty()) return no_such(pid);
+  reaper_.end(pid, std::move(found.mapped()), signal);
+  return {};
+}
+
+Result<int> SpawnerGateways::status(pid_t pid) {
+  const auto found = running_.find(pid);
+  if (found == running_.end()) return no_such(pid);
+  int status = 0;
+  const pid_t ended = ::waitpid(pid, &status, WNOHANG);
+  // The child of a predecessor is the keeper's to wait for.
+  const Error foreign{ECHILD, "somebody else waits for it"};
+  const bool is_foreign = ended < 0 && errno == ECHILD;
+  if (ended == 0) return Error{EAGAIN, fmt::format("process {} has not ended", pid)};
+  running_.erase(found);
+  if (is_foreign) return foreign;
+  return status;
+}
+
+}  // namespace lanyard
