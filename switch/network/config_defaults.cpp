@@ -89,6 +89,7 @@ class Resolver {
     const bool routes = is_nat() || n_.kind == NetworkKind::routed;
     if (absent("dhcp.enabled")) n_.dhcp.enabled = n_.subnet && (is_nat() || has_host());
     if (absent("dns.enabled")) n_.dns.enabled = n_.subnet && routes;
+    if (absent("tcp_engine") && is_nat()) n_.tcp_engine = TcpEngineKind::direct;
     if (absent("domain") && n_.dns.enabled) n_.domain = n_.name + ".internal";
   }
 

@@ -53,7 +53,7 @@ TEST(ConfigFile, ANatNetworkHasVirtualBoxsAddresses) {
   EXPECT_EQ(nat.router6->text(), "fd17:625c:f037:2::2");
   EXPECT_EQ(nat.dns_address6->text(), "fd17:625c:f037:2::3");
   EXPECT_EQ(nat.domain, "nat.internal");
-  EXPECT_EQ(nat.tcp_engine, TcpEngineKind::libslirp);
+  EXPECT_EQ(nat.tcp_engine, TcpEngineKind::direct);
   EXPECT_TRUE(nat.dhcp.enabled);
   EXPECT_TRUE(nat.dns.enabled);
   EXPECT_FALSE(nat.host);

@@ -146,7 +146,7 @@ Configuration any_configuration() {
     if (kind == "nat" && coin()) change_policy(n.policy);
     if (kind == "nat" && coin()) change_forwards(n, static_cast<std::uint16_t>(2000 + i * 10));
     if (kind == "nat" && coin()) n.outbound_address = "192.0.2.7";
-    if (kind == "nat" && coin()) n.tcp_engine = TcpEngineKind::direct;
+    if (kind == "nat" && coin()) n.tcp_engine = TcpEngineKind::libslirp;
     if (kind == "routed" && coin()) n.uplink = "eth0";
     configuration.networks.push_back(n);
   }
