@@ -31,6 +31,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "plugins/lanyard_plugin.h"
@@ -39,6 +40,8 @@
 namespace {
 
 using namespace pdump;  // it is for this file
+
+constexpr std::size_t kRetiringMax = 8;  // each has a ring
 
 // ---- the filter ----
 
@@ -60,7 +63,7 @@ class Pdump {
   template <Handler handler>
   int add(const char* path, const char* synopsis, const char* help, bool data = false,
           std::uint32_t effect = LANYARD_SETS);
-  int active(std::string_view text, lanyard_reply*);
+  int active(std::string_view text, lanyard_reply* reply);
   int filename(std::string_view text, lanyard_reply* reply);
   int buffered(std::string_view text, lanyard_reply*);
   int filter(std::string_view text, lanyard_reply* reply);
@@ -70,7 +73,10 @@ class Pdump {
   int ring(std::string_view text, lanyard_reply*);
   int showinfo(std::string_view, lanyard_reply* reply);
 
+  int begin(lanyard_reply* reply);
+  int refuse(const std::string& why, lanyard_reply* reply);
   void retire();
+  void reap();
   void frames(lanyard_batch* batch);
   void capture(const lanyard_frame& frame, const timespec& now);
   void print(lanyard_reply* reply, const char* format, ...) __attribute__((format(printf, 3, 4)));
@@ -78,7 +84,7 @@ class Pdump {
   const lanyard_host* host_;
   Settings settings_;
   std::unique_ptr<Writer> writer_;
-  std::unique_ptr<Writer> retiring_;  // writes what is left
+  std::vector<std::unique_ptr<Writer>> retiring_;  // they write what is left
   std::uint64_t timer_ = 0;
   std::unique_ptr<BpfProgram> bpf_;
   std::string expression_;
@@ -165,55 +171,69 @@ std::optional<long> take_number(std::string_view& text) {
   return number;
 }
 
-// The disk may be slow, and nobody here may wait for it.
-void Pdump::retire() {
-  retiring_ = std::move(writer_);
-  retiring_->end();
-  constexpr std::uint64_t kPeriod = 10'000'000;
-  timer_ = host_->add_timer(
-      host_, kPeriod, kPeriod,
-      [](void* argument) {
-        auto* const self = static_cast<Pdump*>(argument);
-        if (!self->retiring_->finished()) return;
-        self->retiring_.reset();
-        self->host_->remove_timer(self->host_, self->timer_);
-      },
-      this);
+// The words of the original.
+int Pdump::refuse(const std::string& why, lanyard_reply* reply) {
+  print(reply, "set_dumper() %s", why.c_str());
+  print(reply, "ERROR: cannot dump to %s", settings_.file.c_str());
+  return -EINVAL;
 }
 
-// A second time is EEXIST or ENOENT, as with the original.
-int Pdump::active(std::string_view text, lanyard_reply*) {
-  const std::optional<long> on = take_number(text);
-  if (!on) return -EINVAL;
-  if (*on == 0) {
-    if (writer_ == nullptr) return -ENOENT;
-    retire();
-    return 0;
+int Pdump::begin(lanyard_reply* reply) {
+  for (const auto& writer : retiring_) {
+    if (writer->file() == settings_.file) return -EBUSY;  // it is still being written
   }
-  if (writer_ != nullptr) return -EEXIST;
-  if (retiring_ != nullptr) return -EBUSY;  // the file is still being written
+  auto writer = std::make_unique<Writer>(settings_);
+  if (const std::string why = writer->await_file(); !why.empty()) return refuse(why, reply);
+  writer_ = std::move(writer);
   captured_ = 0;
   dropped_ = 0;
-  writer_ = std::make_unique<Writer>(settings_);
   settings_.keep_old = false;
   return 0;
 }
 
-int Pdump::filename(std::string_view text, lanyard_reply* reply) {
-  if (text.empty()) {
-    print(reply, "dumpfile=%s", settings_.file.c_str());
+// The disk may be slow, and nobody here may wait for it.
+void Pdump::retire() {
+  writer_->end();
+  retiring_.push_back(std::move(writer_));
+  if (timer_ != 0) return;
+  constexpr std::uint64_t kPeriod = 10'000'000;
+  timer_ = host_->add_timer(
+      host_, kPeriod, kPeriod, [](void* self) { static_cast<Pdump*>(self)->reap(); }, this);
+}
+
+void Pdump::reap() {
+  std::erase_if(retiring_, [](const auto& writer) { return writer->finished(); });
+  if (retiring_.empty()) host_->remove_timer(host_, std::exchange(timer_, 0));
+}
+
+// A second time is EEXIST or ENOENT, and no number is 0, as with the original.
+int Pdump::active(std::string_view text, lanyard_reply* reply) {
+  if (take_number(text).value_or(0) == 0) {
+    if (writer_ == nullptr) return -ENOENT;
+    retire();
     return 0;
   }
-  if (writer_ != nullptr) return -EBUSY;
-  settings_.file = text;
+  return writer_ != nullptr ? -EEXIST : begin(reply);
+}
+
+// Also in the middle of a capture: it goes on in that file, or ends.
+int Pdump::filename(std::string_view text, lanyard_reply* reply) {
+  if (!text.empty()) {
+    const bool active = writer_ != nullptr;
+    if (active && retiring_.size() >= kRetiringMax) return -EBUSY;
+    if (active) retire();
+    settings_.file = text;
+    const std::string why = why_not(settings_.file);
+    if (!why.empty()) return refuse(why, reply);
+    if (const int error = active ? begin(reply) : 0; error != 0) return error;
+  }
+  print(reply, "dumpfile=%s", settings_.file.c_str());
   return 0;
 }
 
 int Pdump::buffered(std::string_view text, lanyard_reply*) {
-  const std::optional<long> on = take_number(text);
-  if (!on) return -EINVAL;
-  if (writer_ != nullptr) return -EBUSY;
-  settings_.buffered = *on != 0;
+  settings_.buffered = take_number(text).value_or(0) != 0;
+  if (writer_ != nullptr) writer_->set_buffered(settings_.buffered);
   return 0;
 }
 
@@ -290,7 +310,7 @@ int Pdump::showinfo(std::string_view, lanyard_reply* reply) {
                                         : "both",
         settings_.ring_bytes >> 20);
   print(reply, "filter=%s", expression_.c_str());
-  if (retiring_ != nullptr) print(reply, "still writing");
+  if (!retiring_.empty()) print(reply, "still writing");
   print(reply, "captured=%llu dropped=%llu", static_cast<unsigned long long>(captured_),
         static_cast<unsigned long long>(dropped_));
   if (writer_ == nullptr) return 0;
@@ -332,7 +352,7 @@ int Pdump::start() {
   add<&Pdump::active>("pdump/active", "0/1", "start or stop dumping", true);
   add<&Pdump::filename>("pdump/filename", "[FILE]", "show or set the file (or pipe)", true,
                         LANYARD_ADDS);
-  add<&Pdump::buffered>("pdump/buffered", "0/1", "0=write every frame at once", true);
+  add<&Pdump::buffered>("pdump/buffered", "0/1", "0=write every frame at once");
   add<&Pdump::filter>("pdump/filter", "[EXPRESSION]", "only what fits (pcap-filter(7))", true);
   add<&Pdump::rotate>("pdump/rotate", "MB [FILES]", "begin a new file after so many MB");
   add<&Pdump::ports>("pdump/ports", "[N ...]", "only frames of these ports");

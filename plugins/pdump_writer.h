@@ -36,6 +36,7 @@ constexpr std::size_t kAddresses = 12;
 constexpr std::size_t kTag = 4;
 constexpr std::size_t kWriteEnough = std::size_t{256} << 10;
 constexpr auto kLinger = std::chrono::milliseconds(200);  // how long records may wait for others
+constexpr auto kOpenWait = std::chrono::milliseconds(100);
 
 struct FileHeader {
   std::uint32_t magic = 0xa1b2c3d4;  // microseconds, our byte order
@@ -119,18 +120,49 @@ struct Settings {
   bool keep_old = false;  // begin behind the files that are there
 };
 
+// Why nothing can be written there, as far as that can be told without opening it; or empty.
+inline std::string why_not(const std::string& file) {
+  struct stat info {};
+  int error = 0;
+  if (::lstat(file.c_str(), &info) == 0) {
+    if (S_ISDIR(info.st_mode)) error = EISDIR;
+    if (S_ISLNK(info.st_mode)) error = ELOOP;
+    if (error == 0 && ::access(file.c_str(), W_OK) != 0) error = errno;
+  } else if (errno != ENOENT) {
+    error = errno;
+  } else {
+    std::filesystem::path place = std::filesystem::path(file).parent_path();
+    if (place.empty()) place = ".";
+    if (::access(place.c_str(), W_OK | X_OK) != 0) error = errno;
+  }
+  return error == 0 ? "" : "open(" + file + "): " + std::strerror(error);
+}
+
 // Writes what is in the ring until it is told to end. To be destroyed when finished(), or its end
 // has to be waited for.
 class Writer {
  public:
   explicit Writer(const Settings& settings)
-      : settings_(settings), ring_(settings.ring_bytes), thread_([this] { run(); }) {}
+      : settings_(settings),
+        buffered_(settings.buffered),
+        ring_(settings.ring_bytes),
+        thread_([this] { run(); }) {}
   ~Writer() {
     end();
     thread_.join();
   }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
+
+  // Why the first file cannot be written; or empty. What a disk does not tell within a tenth of a
+  // second is not waited for: error() has it later.
+  std::string await_file() {
+    std::unique_lock lock(mutex_);
+    begun_changed_.wait_for(lock, kOpenWait, [this] { return begun_; });
+    return error_;
+  }
+  const std::string& file() const { return settings_.file; }
+  void set_buffered(bool buffered) { buffered_ = buffered; }
 
   // No more records come; it writes those there are.
   void end() {
@@ -145,7 +177,7 @@ class Writer {
   // New records are there. Without a system call while the writer is busy or may linger.
   void notify() {
     if (!asleep_.load(std::memory_order_acquire)) return;
-    if (settings_.buffered && ring_.room() > settings_.ring_bytes - kWriteEnough) return;
+    if (buffered_ && ring_.room() > settings_.ring_bytes - kWriteEnough) return;
     wake_.notify_one();
   }
   std::uint64_t written() const { return written_.load(std::memory_order_relaxed); }
@@ -163,14 +195,17 @@ class Writer {
   bool write_all(iovec* parts, int count);
   bool wait_writable();
   bool open_file();
-  void fail(const char* what);
+  void fail(const std::string& what);
   std::string name_of(std::uint64_t number) const;
   std::uint64_t first_free() const;
 
   const Settings settings_;
+  bool buffered_;  // of who puts records
   Ring ring_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable begun_changed_;
+  bool begun_ = false;  // the first file is open, or waits for its reader, or cannot be had
   bool ending_ = false;
   std::string error_;
   std::atomic<bool> asleep_{false};
@@ -212,9 +247,10 @@ inline std::uint64_t Writer::first_free() const {
   return free;
 }
 
-inline void Writer::fail(const char* what) {
+inline void Writer::fail(const std::string& what) {
+  const int error = errno;
   const std::lock_guard lock(mutex_);
-  error_ = std::string(what) + ": " + std::strerror(errno);
+  error_ = what + ": " + std::strerror(error);
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
 }
@@ -226,13 +262,13 @@ inline bool Writer::open_file() {
   const std::string name = name_of(number);
   fd_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
   if (fd_ < 0) {
-    if (errno != ENXIO) fail(name.c_str());
+    if (errno != ENXIO) fail("open(" + name + ")");
     return false;
   }
   struct stat info {};
   ::fstat(fd_, &info);
   if (S_ISREG(info.st_mode) && ::ftruncate(fd_, 0) != 0) {
-    fail(name.c_str());
+    fail("open(" + name + ")");
     return false;
   }
   if (settings_.rotate_files != 0 && number >= settings_.rotate_files) {
@@ -330,6 +366,8 @@ inline void Writer::run() {
   // The file is there, with its header, before the first frame is.
   open_file();
   std::unique_lock lock(mutex_);
+  begun_ = true;
+  begun_changed_.notify_one();
   for (;;) {
     const bool last = ending_;
     lock.unlock();

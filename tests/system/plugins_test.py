@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from client_process import ClientProcess, need_programs
+from client_process import ClientProcess, need_original, need_programs
 from console import Console
 from frames import ARP, IPV4, broadcast, frame, mac, tag
-from switch_process import Switch, switch_program
+from switch_process import ORIGINAL, Switch, switch_program
 from vde_client import VdeClient
 from waiting import wait_until
 
@@ -174,6 +174,43 @@ def test_vde2_pdump_that_cannot_write_ends_without_us(switch: Switch) -> None:
     exchange(switch.client(), switch.client(), broadcast(mac(1), b"it goes on"))
 
 
+PDUMP_WORDS = (
+    "pdump/filename",
+    "pdump/filename {dir}/no/such",
+    "pdump/filename",
+    "pdump/active 1",
+    "pdump/active 1",
+    "pdump/active 0",
+    "pdump/filename {dir}",
+    "pdump/active 1",
+    "pdump/filename {dir}/one.cap",
+    "pdump/filename",
+    "pdump/active 1",
+    "pdump/active 1",
+    "pdump/filename {dir}/two.cap",
+    "pdump/buffered 0",
+    "pdump/active 1",
+    "pdump/active",
+    "pdump/active x",
+    "pdump/buffered x",
+)
+
+
+@needs_vde2
+def test_our_pdump_answers_as_the_original() -> None:
+    need_original()
+    replies = []
+    for program, plugin in ((None, built(OURS / "pdump.so")), (ORIGINAL, VDE2 / "pdump.so")):
+        with Switch(program=program) as switch:
+            console = switch.console()
+            console.check(f"plugin/add {plugin}")
+            played = [(word, console.run(word.format(dir=switch.directory)).raw) for word in PDUMP_WORDS]
+            replies.append([(word, raw.replace(str(switch.directory), "DIR")) for word, raw in played])
+            assert (switch.directory / "one.cap").stat().st_size == 24
+            assert (switch.directory / "two.cap").stat().st_size == 24
+    assert replies[0] == replies[1]
+
+
 @needs_vde2
 def test_vde2_iplog(switch: Switch) -> None:
     console = switch.console()
@@ -257,6 +294,26 @@ def stop_capture(console: Console) -> dict[str, int]:
     lines = wait_until("the capture to be written", written)
     line = next(line for line in lines if line.startswith("captured="))
     return {key: int(value) for key, value in (word.split("=") for word in line.split())}
+
+
+def test_our_pdump_changes_files_in_the_middle_and_ends_when_it_cannot(switch: Switch) -> None:
+    console, sender, receiver = switch.console(), switch.client(), switch.client()
+    console.check(f"plugin/add {built(OURS / 'pdump.so')}")
+    for number in (1, 2):
+        console.check(f"pdump/filename {switch.directory / f'{number}.cap'}")
+        console.run("pdump/active 1")
+        exchange(sender, receiver, broadcast(mac(number)))
+    assert console.code(f"pdump/filename {switch.directory}") == 1022
+    exchange(sender, receiver, broadcast(mac(3)))
+    assert console.code("pdump/active 0") == 1002
+    for number in (1, 2):
+        whole = wait_records(switch.directory / f"{number}.cap", 2)
+        assert whole == [broadcast(mac(number))] * 2
+
+
+def wait_records(file: Path, count: int) -> list[bytes]:
+    wait_until("the capture to be written", lambda: file.stat().st_size == 24 + 76 * count)
+    return records(file)
 
 
 def test_our_pdump_is_read_by_tshark(switch: Switch) -> None:
