@@ -188,8 +188,9 @@ struct lanyard_host {
 
   /* Time never goes back; it stands still during a call. */
   uint64_t (*now_ns)(const struct lanyard_host* host);
-  /* Once after delay_ns, and every period_ns from then on unless that is 0. The timer's number, or
-   * 0 when there is no room for one more; a number is good until the timer has run for the last
+  /* Once after delay_ns, and every period_ns from then on unless that is 0. A timer without a
+   * period is on time to some microseconds, which costs a processor for 150 us. The timer's number,
+   * or 0 when there is no room for one more; a number is good until the timer has run for the last
    * time. */
   uint64_t (*add_timer)(const struct lanyard_host* host, uint64_t delay_ns, uint64_t period_ns,
                         void (*expired)(void* argument), void* argument);

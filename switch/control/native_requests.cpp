@@ -145,9 +145,10 @@ std::uint64_t NativePlugin::add_timer(std::uint64_t delay_ns, std::uint64_t peri
   const std::uint64_t number = next_timer_++;
   Timer& timer = timers_[number];
   timer.period = Duration(static_cast<std::int64_t>(std::min(period_ns, kLongest)));
-  timer.handle = environment_.lane.loop().after(
-      Duration(static_cast<std::int64_t>(std::min(delay_ns, kLongest))),
-      [this, number, expired, argument] { expire(number, expired, argument); });
+  const Duration delay(static_cast<std::int64_t>(std::min(delay_ns, kLongest)));
+  const auto ends = [this, number, expired, argument] { expire(number, expired, argument); };
+  EventLoop& loop = environment_.lane.loop();
+  timer.handle = period_ns == 0 ? loop.exactly_after(delay, ends) : loop.after(delay, ends);
   return number;
 }
 

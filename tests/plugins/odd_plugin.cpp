@@ -136,9 +136,10 @@ int run(void* self, const char* arguments, lanyard_reply* reply) {
     }
     return 0;
   }
-  if (word == "timer") {
+  if (word.starts_with("timer ")) {
     state.host->add_timer(
-        state.host, 1, 0, [](void* argument) { ++static_cast<State*>(argument)->expired; }, self);
+        state.host, std::strtoull(arguments + 6, nullptr, 10), 0,
+        [](void* argument) { ++static_cast<State*>(argument)->expired; }, self);
     return 0;
   }
   if (word == "tell") {

@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -270,7 +271,7 @@ TEST(PluginHost, EventsTimersAndDebugLines) {
   world.hub.add(listener);
   ASSERT_EQ(world.code_of("useful"), 0) << world.sentence;
   EXPECT_TRUE(world.bridge.create_port(PortId{5}).ok());
-  EXPECT_TRUE(world.run("odd/run timer").result.ok());
+  EXPECT_TRUE(world.run("odd/run timer 1").result.ok());
   world.loop->run_once(false);
   std::string text;
   world.run("odd/run count", &text);
@@ -284,6 +285,25 @@ TEST(PluginHost, EventsTimersAndDebugLines) {
   EXPECT_TRUE(world.run("plugin/del odd").result.ok());
   EXPECT_FALSE(listener.categories.all()) << "a category that is gone is wanted by nobody";
   world.hub.remove(listener);
+}
+
+TEST(PluginHost, DoesNotSleepThroughTheEndOfATimer) {
+  World world;
+  ASSERT_EQ(world.code_of("useful"), 0) << world.sentence;
+  const auto sleeps = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw;
+  };
+  std::string expired;
+  for (int i = 1; i <= 10; ++i) {
+    world.run("odd/run timer 100000");
+    const auto before = sleeps();
+    world.loop->run_once(false);
+    EXPECT_EQ(sleeps(), before) << "a sleeper is woken late";
+  }
+  world.run("odd/run count", &expired);
+  EXPECT_THAT(expired, HasSubstr("expired=10 "));
 }
 
 TEST(PluginHost, TellsWhatTheSpanningTreeDoes) {
