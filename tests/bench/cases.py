@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
 import socket
+import statistics
 import struct
 import subprocess
 import time
@@ -16,8 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from contestants import (LEAST, LEAST_ALIKE, ORIGINAL, OURS, Failed, Tools, command, load, load_on, running,
-                         scratch)
+from contestants import (LEAST, LEAST_ALIKE, ORIGINAL, OURS, Failed, Switch, Tools, command, load, load_on,
+                         running, scratch)
 
 Result = dict[str, float]
 OURS_ONE_MAC = "ours, one address"
@@ -89,6 +91,10 @@ def percent(value: float) -> str:
     return f"{value:.2f} %"
 
 
+def sigmas(value: float) -> str:
+    return f"{value:.1f} sigma"
+
+
 def count(value: float) -> str:
     return f"{value:,.0f}"
 
@@ -133,6 +139,23 @@ def say(console: socket.socket, line: str) -> str:
     return text.decode(errors="replace")
 
 
+def tell(console: socket.socket, line: str) -> None:
+    """A line that must succeed."""
+    if "1000 Success" not in say(console, line):
+        raise Failed(f"{line}: refused")
+
+
+@contextlib.contextmanager
+def managed(tools: Tools, name: str) -> Iterator[tuple[Switch, socket.socket, Path]]:
+    """A fresh switch, a console of it, and a directory."""
+    with scratch() as files, running(tools, name, "-M", str(files / "m")) as switch, \
+            socket.socket(socket.AF_UNIX) as console:
+        console.settimeout(20)
+        console.connect(str(files / "m"))
+        say(console, "")
+        yield switch, console, files
+
+
 def numbers(text: str, pattern: str) -> int:
     return sum(int(found) for found in re.findall(pattern, text))
 
@@ -149,15 +172,10 @@ def records_in(file: Path) -> int:
 def captured(name: str, **options: object) -> Callable[[Tools], Result]:
     """As stream(), while the plugin pdump writes every frame as it comes and as it goes."""
     def measure(tools: Tools) -> Result:
-        with scratch() as files, running(tools, name, "-M", str(files / "m")) as switch, \
-                socket.socket(socket.AF_UNIX) as console:
-            console.settimeout(20)
-            console.connect(str(files / "m"))
-            say(console, "")
+        with managed(tools, name) as (switch, console, files):
             for line in (f"plugin/add {plugin_of(tools, 'pdump')}", f"pdump/filename {files / 'cap'}",
                          "pdump/active 1"):
-                if "1000 Success" not in say(console, line):
-                    raise Failed(f"{line}: refused")
+                tell(console, line)
             result = load_on(tools, switch, "stream", **options)
             say(console, "pdump/active 0")
             while "still writing" in (shown := say(console, "pdump/showinfo")):
@@ -172,20 +190,42 @@ def captured(name: str, **options: object) -> Callable[[Tools], Result]:
 
 
 def delayed(name: str) -> Callable[[Tools], Result]:
-    """Frames that the plugin netem delays by 1 ms: how much later than that they are, the way through
-    the switch included."""
+    """The way of frames through one switch, without netem and with its 1 ms in turn, a millisecond of silence before
+    each; and what netem adds beyond that 1 ms, which is what the way is longer with it."""
     def measure(tools: Tools) -> Result:
-        with scratch() as files, running(tools, name, "-M", str(files / "m")) as switch, \
-                socket.socket(socket.AF_UNIX) as console:
-            console.settimeout(20)
-            console.connect(str(files / "m"))
-            say(console, "")
-            for line in (f"plugin/add {plugin_of(tools, 'netem')}", "netem/cable 1",
-                         "netem/delay LR1"):
-                if "1000 Success" not in say(console, line):
-                    raise Failed(f"{line}: refused")
-            result = load_on(tools, switch, "oneway")
-        return {"late_median_us": result["median_us"] - 1000, "late_p99_us": result["p99_us"] - 1000}
+        ways: dict[str, list[dict[str, float]]] = {"without": [], "with": []}
+        with managed(tools, name) as (switch, console, _files):
+            for _ in range(2):
+                ways["without"].append(load_on(tools, switch, "oneway", pause=1000))
+                for line in (f"plugin/add {plugin_of(tools, 'netem')}", "netem/cable 1", "netem/delay LR1"):
+                    tell(console, line)
+                ways["with"].append(load_on(tools, switch, "oneway", pause=1000))
+                tell(console, "plugin/del netem")
+        result = {}
+        for figure in ("median_us", "p99_us"):
+            means = {way: statistics.mean(run[figure] for run in runs) for way, runs in ways.items()}
+            result |= {f"{way}_{figure}": mean for way, mean in means.items()}
+            result[f"added_{figure}"] = means["with"] - means["without"] - 1000
+        return result
+    return measure
+
+
+def impaired(name: str) -> Callable[[Tools], Result]:
+    """How far from what it was asked for netem is: of a million frames a tenth lost, and a cable of 100 Mbit/s."""
+    share, bytes_per_s, frame_size = 0.1, 12_500_000, 1514
+    def measure(tools: Tools) -> Result:
+        with managed(tools, name) as (switch, console, _files):
+            for line in (f"plugin/add {plugin_of(tools, 'netem')}", "netem/cable 1", f"netem/loss LR{100 * share:g}"):
+                tell(console, line)
+            sent = load_on(tools, switch, "stream", rate=100_000, burst=32, seconds=10)
+            for line in ("netem/loss LR0", f"netem/bandwidth LR{bytes_per_s}"):
+                tell(console, line)
+            slowed = load_on(tools, switch, "stream", size=frame_size, rate=2 * bytes_per_s / frame_size)
+        deviation = math.sqrt(sent["sent"] * share * (1 - share))
+        # netem counts the two bytes that stand before a frame in a stream, as wirefilter does.
+        carried = slowed["delivered_per_s"] * (frame_size + 2)
+        return {"frames": sent["sent"], "loss_sigmas": abs(sent["lost"] - sent["sent"] * share) / deviation,
+                "rate_off_percent": 100 * abs(carried / bytes_per_s - 1)}
     return measure
 
 
@@ -437,9 +477,18 @@ def switch_cases() -> list[Case]:
               Row("neither captured nor counted", "unaccounted", count, (Goal(0),),
                   every_run=True)),
              plugin_needs("pdump")),
-        Case("netem", "64 B one way, 1 ms later by netem", {OURS: delayed(OURS)},
-             (Row("late, median", "late_median_us", microseconds, (Goal(100),)),
-              Row("late, 99 %", "late_p99_us", microseconds, (Goal(100),))),
+        Case("netem", "64 B one way, with and without netem's 1 ms", {OURS: delayed(OURS)},
+             (Row("without it, median", "without_median_us", microseconds),
+              Row("without it, 99 %", "without_p99_us", microseconds),
+              Row("with it, median", "with_median_us", microseconds),
+              Row("with it, 99 %", "with_p99_us", microseconds),
+              Row("the difference beside 1 ms, median", "added_median_us", microseconds, (Goal(100),)),
+              Row("the difference beside 1 ms, 99 %", "added_p99_us", microseconds, (Goal(100),))),
+             plugin_needs("netem")),
+        Case("netem-loss", "netem through a switch", {OURS: impaired(OURS)},
+             (Row("frames of which it loses 10 %", "frames", count),
+              Row("10 % lost, off by", "loss_sigmas", sigmas, (Goal(3),), every_run=True),
+              Row("100 Mbit/s, off by", "rate_off_percent", percent, (Goal(1),), every_run=True)),
              plugin_needs("netem")),
         *flood_cases(),
         Case("roundtrip", "64 B round trip", among(round_trip, (OURS, ORIGINAL, LEAST)),

@@ -15,6 +15,7 @@
 //   bench_vde_load pingpong --sock DIR   round trips; --size, --seconds, --warmup
 //   bench_vde_load oneway --sock DIR     the way through the switch alone: one process sends, then
 //                                        looks for what it sent without sleep; the same options
+//       --pause 0        microseconds before each trip in which nothing is sent
 //   bench_vde_load hold --sock DIR       plug --receivers clients, say "ready", leave with stdin
 //   bench_vde_load start --sock DIR -- PROGRAM ARGUMENTS
 //                                        from fork to the first handshake reply
@@ -56,6 +57,7 @@ struct Options {
   int receivers = 1;
   bool broadcast = false;
   std::string receive = "many";
+  double pause_us = 0;
   pid_t pid = 0;
   std::vector<int> cpus;
   std::vector<char*> program;
@@ -319,6 +321,14 @@ std::vector<VdeClient> pair_of_clients(const Options& options) {
   return clients;
 }
 
+// Without sleep, so that the CPU of who measures is as awake at every pace.
+void pause(double us) {
+  const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                                   std::chrono::duration<double, std::micro>(us));
+  while (Clock::now() < end) {
+  }
+}
+
 // Makes trips for as long as asked and prints how long they took. `crosses` is how many frames the
 // switch carries for one.
 void measure_trips(const Options& options, int crosses, const std::function<void()>& trip) {
@@ -329,6 +339,7 @@ void measure_trips(const Options& options, int crosses, const std::function<void
     for (const Clock::time_point end =
              Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(seconds));
          Clock::now() < end;) {
+      if (options.pause_us > 0) pause(options.pause_us);
       const Clock::time_point start = Clock::now();
       trip();
       if (keep)
@@ -444,6 +455,7 @@ Options parse(int argc, char** argv) {
       {"--receivers", [&](const char* v) { options.receivers = std::atoi(v); }},
       {"--broadcast", [&](const char* v) { options.broadcast = std::atoi(v) != 0; }},
       {"--receive", [&](const char* v) { options.receive = v; }},
+      {"--pause", [&](const char* v) { options.pause_us = std::atof(v); }},
       {"--pid", [&](const char* v) { options.pid = std::atoi(v); }},
       {"--pin",
        [&](const char* v) {
