@@ -748,6 +748,9 @@ SCENARIOS = (
         help pdump
         pdump/filename
         pdump/active 0
+        pdump/filename {dir}/no/such
+        pdump/active 1
+        pdump/filename
         plugin/add iplog
         plugin/list
         help iplog
