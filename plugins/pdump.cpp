@@ -28,6 +28,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -52,10 +53,8 @@ struct BpfProgram {
 
 class Pdump {
  public:
-  explicit Pdump(const lanyard_host* host) : host_(host) {
-    // What a process before us captured is not written over.
-    settings_.keep_old = host->size > offsetof(lanyard_host, again) && host->again != 0;
-  }
+  explicit Pdump(const lanyard_host* host)
+      : host_(host), again_(host->size > offsetof(lanyard_host, again) && host->again != 0) {}
   int start();
 
  private:
@@ -82,6 +81,8 @@ class Pdump {
   void print(lanyard_reply* reply, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
   const lanyard_host* host_;
+  const bool again_;
+  std::set<std::string> begun_;  // files
   Settings settings_;
   std::unique_ptr<Writer> writer_;
   std::vector<std::unique_ptr<Writer>> retiring_;  // they write what is left
@@ -182,12 +183,14 @@ int Pdump::begin(lanyard_reply* reply) {
   for (const auto& writer : retiring_) {
     if (writer->file() == settings_.file) return -EBUSY;  // it is still being written
   }
+  // What a process before us captured is not written over.
+  settings_.keep_old = again_ && !begun_.contains(settings_.file);
   auto writer = std::make_unique<Writer>(settings_);
   if (const std::string why = writer->await_file(); !why.empty()) return refuse(why, reply);
   writer_ = std::move(writer);
   captured_ = 0;
   dropped_ = 0;
-  settings_.keep_old = false;
+  begun_.insert(settings_.file);
   return 0;
 }
 
