@@ -133,18 +133,15 @@ def test_a_triangle_survives_the_loss_of_any_cable_and_never_loops() -> None:
             return ring.connected() and blocked(ring.switches) == 1
 
         wait_until("one blocked port", whole, timeout=15)
-        times = []
         for ends, lost in list(cables.items()):
             ring.forget()
             lost.close()
-            times.append(ring.wait_connected(10))
-            # The engine needs less than a second for each (rstp_property_test.cpp, in virtual time); here a dozen
-            # processes carry its messages, and where they wait for a CPU one of three may take longer.
-            assert times[-1] < 3.0, f"without the cable {ends} it took {times[-1]:.2f} s"
+            # Some hundredths of a second, a tenth on a busy machine; the engine alone: rstp_property_test.cpp.
+            took = ring.wait_connected(10)
+            assert took < 1.0, f"without the cable {ends} it took {took:.2f} s"
             cables[ends] = ring.join(*ends)
             wait_until("one blocked port", whole, timeout=15)
             ring.assert_nothing_circulates()
-        assert sorted(times)[1] < 1.0, f"the losses of cables took {times}"
         ring.forget()
         for _ in range(20):
             ring.wait_connected(5)
