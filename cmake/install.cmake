@@ -55,8 +55,8 @@ or dead guest hold up the others.
 .
 The package takes the place of vde-switch: the program vde_switch has the
 same options, the same management console and the same sockets, so guests
-and scripts go on unchanged. Plugins compiled for it load. The spanning tree
-of the original is not part of this version.")
+and scripts go on unchanged. Plugins compiled for it load. Its spanning tree
+is that of the standard, and speaks the dialect of the original to it.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS

@@ -462,7 +462,8 @@ def test_acl_denies(switch: Switch) -> None:
 # -- writing one ---------------------------------------------------------------------------------
 
 
-def test_the_template_builds_with_what_is_installed(tmp_path: Path, switch: Switch) -> None:
+@pytest.mark.parametrize("way", ["cmake", "pkg-config"])
+def test_the_template_builds_with_what_is_installed(tmp_path: Path, switch: Switch, way: str) -> None:
     cmake = shutil.which("cmake")
     if not cmake or not (BUILD / "cmake_install.cmake").exists():
         pytest.skip("needs cmake and the build tree")
@@ -475,17 +476,23 @@ def test_the_template_builds_with_what_is_installed(tmp_path: Path, switch: Swit
 
     include = prefix / "include/lanyard"
     package = prefix / "share/cmake/lanyard"
-    include.mkdir(parents=True)
-    package.mkdir(parents=True)
+    pkgconfig = prefix / "share/pkgconfig"
+    for directory in (include, package, pkgconfig):
+        directory.mkdir(parents=True)
     # As cmake --install places them; the whole installation would need everything built.
     shutil.copy(example.parents[1] / "plugins/lanyard_plugin.h", include)
     for name in ("lanyard-config.cmake", "lanyard-config-version.cmake"):
         shutil.copy(BUILD / name, package)
-    run(cmake, "-S", example, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
-    run(cmake, "--build", tmp_path / "build")
-    library = tmp_path / "build/template.so"
+    shutil.copy(BUILD / "lanyard.pc", pkgconfig)
     target = switch.directory / "template.so"
-    shutil.copy(library, target)
+    if way == "cmake":
+        run(cmake, "-S", example, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
+        run(cmake, "--build", tmp_path / "build")
+        shutil.copy(tmp_path / "build/template.so", target)
+    else:
+        need_programs("pkg-config")
+        flags = f"$(PKG_CONFIG_PATH={pkgconfig} pkg-config --cflags lanyard)"
+        run("sh", "-c", f"cc -shared -fPIC {flags} -o {target} {example}/template.c")
     switch.directory.chmod(0o755)
     console = switch.console()
     console.check(f"plugin/add {target}")
