@@ -52,7 +52,6 @@ class NetworksConfinement {
 
  private:
   bool has_directory(const std::string& directory) const;
-  bool has_plug_directory(const std::string& directory) const;
   std::optional<std::string> directory_of_plug(const BackendOptions& plug) const;
   std::vector<AllowedPath> paths() const;
 
