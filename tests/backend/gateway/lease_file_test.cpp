@@ -9,6 +9,7 @@
 #include <map>
 
 #include "tests/support/fake_log.h"
+#include "tests/support/killed_child.h"
 #include "tests/support/random.h"
 #include "tests/support/temporary_directory.h"
 
@@ -126,6 +127,41 @@ TEST(LeaseFile, SurvivesACutAtEveryByte) {
     ASSERT_EQ(again.load(), expected) << "cut at " << size;
   }
   EXPECT_FALSE(std::filesystem::exists(directory / "cut.damaged")) << log.text();
+}
+
+// What the file holds after the work was killed before each of its system calls in turn.
+template <typename Work>
+void expect_after_each_kill(Work work, const std::vector<Lease>& before,
+                            const std::vector<Lease>& after) {
+  bool killed = true;
+  for (int calls = 0; killed; ++calls) {
+    const TemporaryDirectory directory;
+    FakeLog log;
+    LeaseFile(directory / "leases", log).replace(before);
+    killed = testing::dies_before_call(calls, [&] {
+      LeaseFile file(directory / "leases", log);
+      file.load();
+      work(file);
+    });
+    LeaseFile file(directory / "leases", log);
+    const std::vector<Lease> found = file.load();
+    EXPECT_TRUE(found == after || (killed && found == before)) << "before call " << calls;
+    EXPECT_FALSE(std::filesystem::exists(directory / "leases.damaged")) << log.text();
+    file.put(lease(9));
+    EXPECT_EQ(LeaseFile(directory / "leases", log).load().size(), found.size() + 1);
+    ASSERT_LT(calls, 1000) << "there is no end of calls";
+  }
+}
+
+TEST(LeaseFile, HoldsOldOrNewWhereverAnAppendIsKilled) {
+  expect_after_each_kill([](LeaseFile& file) { file.put(lease(3)); }, {lease(1), lease(2)},
+                         {lease(1), lease(2), lease(3)});
+}
+
+TEST(LeaseFile, HoldsOldOrNewWhereverARewriteIsKilled) {
+  const std::vector<Lease> after{lease(4), lease(5, "other")};
+  expect_after_each_kill([&](LeaseFile& file) { file.replace(after); }, {lease(1), lease(2)},
+                         after);
 }
 
 TEST(LeaseFile, WhatIsNoLeaseFileIsSetAsideAndReported) {
