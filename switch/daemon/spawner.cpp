@@ -124,6 +124,12 @@ void Spawner::write_line(const SpawnerMessage& message) {
   log_.write(static_cast<LogLevel>(level), message.text);
 }
 
+// To what nobody has waited for, or no longer waits for.
+void Spawner::note_answer(const SpawnerMessage& message) {
+  if (unanswered_ > 0) --unanswered_;
+  if (message.code != 0) log_.warning("spawner: {}", message.text);
+}
+
 void Spawner::on_readable() {
   while (link_) {
     const Result<std::optional<SpawnerLink::Received>> received = link_.receive();
@@ -131,6 +137,7 @@ void Spawner::on_readable() {
     if (!received.value()) return;
     const SpawnerMessage& message = received.value()->message;
     if (message.kind == SpawnerMessage::Kind::log) write_line(message);
+    if (message.kind == SpawnerMessage::Kind::answer) note_answer(message);
   }
 }
 
@@ -175,7 +182,10 @@ Result<SpawnerAnswer> Spawner::call(SpawnerRequest request) {
     if (!received.value()) return Error{ETIMEDOUT, "the spawner does not answer"};
     SpawnerLink::Received& one = *received.value();
     const SpawnerMessage& message = one.message;
-    if (message.id != request.id) continue;  // that nobody has waited for so long
+    if (message.id != request.id) {
+      note_answer(message);
+      continue;
+    }
     if (message.code != 0) return Error{message.code, message.text};
     if (one.descriptor) answer.descriptors.push_back(std::move(one.descriptor));
     if (message.following != 0) continue;
@@ -203,6 +213,14 @@ Result<void> Spawner::ask_for(Kind kind, const NetworkConfig& network) {
 void Spawner::tell(const SpawnerRequest& request) {
   const Result<SpawnerAnswer> done = call(request);
   if (!done && done.error().code != EPIPE) log_.warning("spawner: {}", done.error().text);
+}
+
+// Neither side may come to wait for room that only the other could make.
+void Spawner::post(SpawnerRequest request) {
+  if (unanswered_ >= kUnansweredMax) return tell(request);
+  ++unanswered_;
+  request.id = ++last_id_;
+  if (link_ && !link_.ask(request)) on_lost();
 }
 
 Result<void> Spawner::clean_up() {
@@ -263,15 +281,15 @@ Result<StartedGateway> Spawner::start_gateway(const std::string& network) {
 }
 
 void Spawner::adopt_gateway(pid_t pid) {
-  tell({.kind = Kind::adopt_gateway, .pid = pid});
+  post({.kind = Kind::adopt_gateway, .pid = pid});
 }
 
 void Spawner::signal_gateway(pid_t pid, int signal) {
-  tell({.kind = Kind::signal_gateway, .pid = pid, .signal = signal});
+  post({.kind = Kind::signal_gateway, .pid = pid, .signal = signal});
 }
 
 void Spawner::end_gateway(pid_t pid, int signal) {
-  tell({.kind = Kind::end_gateway, .pid = pid, .signal = signal});
+  post({.kind = Kind::end_gateway, .pid = pid, .signal = signal});
 }
 
 Result<int> Spawner::gateway_status(pid_t pid) {
@@ -288,7 +306,7 @@ Result<std::string> Spawner::read_configuration(const std::string& path) {
 }
 
 void Spawner::settle() {
-  tell({.kind = Kind::settle});
+  post({.kind = Kind::settle});
 }
 
 Result<UniqueFd> Spawner::listen_at(const std::string& path) {
@@ -309,7 +327,7 @@ void Spawner::remove_name(const std::string& path) {
 }
 
 void Spawner::adopt_name(const std::string& path) {
-  tell({.kind = Kind::adopt_name, .path = normal(path)});
+  post({.kind = Kind::adopt_name, .path = normal(path)});
 }
 
 }  // namespace lanyard

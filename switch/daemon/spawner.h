@@ -2,7 +2,9 @@
 //
 // The daemon's side of its spawner (spawner_process.h): started here, asked here. A call waits for
 // its answer, as it would for the kernel's if this process did it itself; meanwhile lines for the
-// log come out. One that has no answer for long, or never will, fails with a sentence.
+// log come out. One that has no answer for long, or never will, fails with a sentence. What has
+// nothing to say waits for nothing, above all when this process takes a predecessor's place: frames
+// wait then, and the spawner is still being started.
 // Lane thread only.
 #pragma once
 
@@ -70,12 +72,16 @@ class Spawner final : public PathSockets {
   void adopt_name(const std::string& path) override;
 
  private:
+  static constexpr std::size_t kUnansweredMax = 32;
+
   using Kind = SpawnerRequest::Kind;
 
   Result<void> watch();
   Result<SpawnerAnswer> call(SpawnerRequest request);
   Result<void> ask_for(Kind kind, const NetworkConfig& network);
   void tell(const SpawnerRequest& request);
+  void post(SpawnerRequest request);
+  void note_answer(const SpawnerMessage& message);
   Result<std::optional<SpawnerLink::Received>> wait_for_message(Time end);
   void write_line(const SpawnerMessage& message);
   void on_readable();
@@ -88,6 +94,7 @@ class Spawner final : public PathSockets {
   UniqueFd pidfd_;
   EventLoop::Watch watch_;
   std::uint64_t last_id_ = 0;
+  std::size_t unanswered_ = 0;  // of those that nobody waits for
 };
 
 }  // namespace lanyard

@@ -31,7 +31,7 @@ class NetworksConfinementTest : public ::testing::Test {
     Configuration made;
     NetworkConfig& network = made.networks.emplace_back();
     network.name = "lab";
-    network.sockets.push_back({.path = socket});
+    network.sockets.emplace_back().path = socket;
     network.plugs = std::move(plugs);
     return made;
   }

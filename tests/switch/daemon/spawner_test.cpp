@@ -137,6 +137,7 @@ TEST_F(SpawnerTest, TouchesNoProcessThatIsNoGatewayOfItsOwn) {
   }
   spawner->signal_gateway(bystander, SIGKILL);
   spawner->end_gateway(bystander, SIGKILL);
+  EXPECT_FALSE(spawner->gateway_status(bystander));
   EXPECT_EQ(::waitpid(bystander, nullptr, WNOHANG), 0);
   EXPECT_TRUE(log.contains("no gateway of ours")) << log.text();
   ::kill(bystander, SIGKILL);
