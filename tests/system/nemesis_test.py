@@ -54,6 +54,7 @@ def test_a_tag_in_the_wrong_place_is_seen(lab: Lab) -> None:
 
 def test_a_frame_that_comes_twice_is_seen(lab: Lab) -> None:
     guest = in_vlan(lab, 8)
+    wait_until("it has sent some", lambda: guest.sent > 10)
     with lab.traffic.lock:
         guest.sent -= 3
     wait_until("it is seen", lambda: any("twice or late" in one for one in lab.traffic.faults))
