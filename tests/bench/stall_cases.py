@@ -33,20 +33,24 @@ socket = [{ path = "guests" }]
 class Managed:
     """A daemon with one network, and its command line."""
 
-    def __init__(self, tools: Tools, directory: Path) -> None:
+    def __init__(self, tools: Tools, directory: Path, captures: bool) -> None:
+        self.done = 0
         self.file = directory / "lab.toml"
         self.sock = directory / "run/guests"
         self.capture = directory / "capture.pcap"
         self.environment = {**os.environ, "LANYARD_RUNTIME_DIR": str(directory / "run"),
                             "LANYARD_STATE_DIR": str(directory / "state")}
         self.program = tools.programs[OURS].with_name("lanyard")
-        self.file.write_text(NETWORK)
-        self.done = 0
+        # A daemon that knows of no capture when it starts confines itself, and begins none later.
+        self.file.write_text(self.recorded() if captures else NETWORK)
         with (directory / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [str(self.program.with_name("lanyardd")), "--config", str(self.file)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment,
                 preexec_fn=lambda: os.sched_setaffinity(0, {THEIRS}))
+
+    def recorded(self) -> str:
+        return NETWORK + f'plugs = ["record://{self.capture}{self.done}"]\n'
 
     def lanyard(self, *words: str) -> None:
         done = subprocess.run([str(self.program), *words], env=self.environment, check=False,
@@ -57,9 +61,9 @@ class Managed:
 
 
 @contextlib.contextmanager
-def managed(tools: Tools) -> Iterator[Managed]:
+def managed(tools: Tools, captures: bool) -> Iterator[Managed]:
     with scratch() as directory:
-        daemon = Managed(tools, directory)
+        daemon = Managed(tools, directory, captures)
         try:
             deadline = time.monotonic() + 5
             while not (daemon.sock / "ctl").exists():
@@ -82,8 +86,7 @@ def list_addresses(daemon: Managed) -> None:
 
 
 def capture(daemon: Managed) -> None:
-    recorded = NETWORK + f'plugs = ["record://{daemon.capture}{daemon.done}"]\n'
-    daemon.file.write_text(NETWORK if daemon.done % 2 else recorded)
+    daemon.file.write_text(NETWORK if daemon.done % 2 else daemon.recorded())
     daemon.lanyard("reload")
 
 
@@ -104,7 +107,7 @@ for _ in range(200):
 
 def stall(deed: Callable[[Managed], None] | None) -> Callable[[Tools], Result]:
     def measure(tools: Tools) -> Result:
-        with managed(tools) as daemon:
+        with managed(tools, deed is capture) as daemon:
             load(tools, ["stream", "--sock", str(daemon.sock), "--macs", str(ADDRESSES),
                          "--seconds", "0.5", "--warmup", "0"], timeout=20)
             daemon.done = 0
