@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "switch/daemon/networks_confinement.h"
 
-#include <linux/capability.h>
 #include <linux/if_tun.h>
 #include <linux/landlock.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -17,37 +12,19 @@
 #include <filesystem>
 
 #include "switch/base/text.h"
+#include "switch/daemon/frame_process_sandbox.h"
 
 namespace lanyard {
 namespace {
 
-constexpr std::uint64_t kBit = 1;
-constexpr std::uint64_t kTypeMask = 0xf;  // socket(2) takes flags along with the type
+// Beside what every process with guests' frames may.
+constexpr std::array kCalls{// Sockets that a reload brings, and the file that it reads.
+                            "flock", "getcwd", "mkdir", "pread64", "readlinkat",
+                            // The C library.
+                            "getgroups", "getegid"};
 
-// By what it is for.
-constexpr std::array kCalls{
-    // The loop.
-    "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "timerfd_settime", "clock_gettime",
-    "clock_nanosleep", "sched_yield", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
-    "restart_syscall",
-    // Frames, consoles, gateways, the spawner and the keeper.
-    "read", "write", "readv", "writev", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg",
-    "sendmmsg", "poll", "ppoll", "close", "fcntl",
-    // Clients that come and go, and sockets that a reload brings.
-    "accept4", "bind", "connect", "getsockname", "getsockopt", "listen", "setsockopt", "shutdown",
-    "chmod", "fchmod", "lchown", "chown", "flock", "fstat", "getcwd", "getdents64", "mkdir",
-    "pread64", "newfstatat", "openat", "readlink", "readlinkat", "umask", "unlink", "rmdir",
-    "lseek", "access",
-    // Memory.
-    "brk", "madvise", "mremap", "munmap",
-    // The C library.
-    "exit_group", "futex", "geteuid", "getgroups", "getegid", "getpid", "getppid", "getrandom",
-    "gettid", "sysinfo"};
-
-// Whether a console is a terminal; the name of a TAP, what it was agreed on, and interfaces of the
-// host.
-constexpr std::array<unsigned long, 5> kRequests{TCGETS, TUNGETIFF, TUNSETOFFLOAD, SIOCGIFINDEX,
-                                                 SIOCGIFFLAGS};
+// What a TAP was agreed on, and interfaces of the host.
+constexpr std::array<unsigned long, 3> kRequests{TUNSETOFFLOAD, SIOCGIFINDEX, SIOCGIFFLAGS};
 
 // Where the programs that write the host's resolv.conf keep what it is a link to.
 std::string directory_of(const std::string& path) {
@@ -157,31 +134,14 @@ std::vector<AllowedPath> NetworksConfinement::paths() const {
 }
 
 SandboxPolicy NetworksConfinement::policy() const {
-  SandboxPolicy policy;
+  SandboxPolicy policy = frame_process_sandbox(places_.kept);
   for (const char* const name : kCalls) policy.calls.push_back({name});
-  for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
-    policy.calls.push_back(
-        {"socket", {{0, AF_UNIX}, {1, static_cast<std::uint64_t>(type), kTypeMask}}});
-  }
   for (const unsigned long request : kRequests) policy.calls.push_back({"ioctl", {{1, request}}});
-  for (const char* const name : {"mmap", "mprotect"}) {
-    policy.calls.push_back({name, {{2, 0, PROT_EXEC}}});
-  }
-  // getrlimit(2) of itself; abort(3) and raise(3) of itself, and no signal to anybody else.
-  policy.calls.push_back({"prlimit64", {{0, 0}, {2, 0, ~std::uint64_t{0}}}});
-  policy.calls.push_back({"tgkill", {{0, static_cast<std::uint64_t>(::getpid())}}});
   // Which version of it this kernel has, and nothing more.
   policy.calls.push_back(
       {"landlock_create_ruleset",
        {{0, 0, ~std::uint64_t{0}}, {1, 0}, {2, LANDLOCK_CREATE_RULESET_VERSION}}});
-  // What the keeper is told is written there.
-  if (places_.kept) policy.calls.push_back({"memfd_create"});
   policy.paths = paths();
-  // Clients may have them.
-  policy.abstract_sockets = true;
-  policy.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NPROC, 0}};
-  // To give other users' clients their sockets, and to reach theirs; only root has these.
-  policy.capabilities = kBit << CAP_CHOWN | kBit << CAP_FOWNER | kBit << CAP_DAC_OVERRIDE;
   return policy;
 }
 
