@@ -99,44 +99,37 @@ def datagrams(name: str, how: str) -> Callable[[Tools], Result]:
     return measure
 
 
-def queries(name: str, parallel: int) -> Callable[[Tools], Result]:
-    """As DNS does: each from a new port, so many at a time."""
+def answered(name: str, server: Callable[[Tools], list[str]],
+             client: Callable[[Tools, str], list[str]]) -> Callable[[Tools], Result]:
+    """A client in the guest that prints what it measured of a server on the host; the client is told the address."""
     def measure(tools: Tools) -> Result:
         with NATS[name](tools) as guest:
-            server = subprocess.Popen(guest.on_host(str(tools.udp_load), "echo", "5202"))
+            process = subprocess.Popen(guest.on_host(*server(tools)))
             try:
                 await_that("the server did not listen", listening(guest, 5202))
-                done = subprocess.run(
-                    guest.command(str(tools.udp_load), "query", guest.gateway, "5202", str(tools.seconds),
-                                  str(parallel)),
-                    capture_output=True, text=True, timeout=tools.seconds + 20, check=False)
+                done = subprocess.run(guest.command(*client(tools, guest.gateway)), capture_output=True, text=True,
+                                      timeout=tools.seconds + 20, check=False)
                 if done.returncode != 0:
                     raise Failed(done.stderr.strip()[-300:])
                 return dict(json.loads(done.stdout))
             finally:
-                server.kill()
-                server.wait()
+                process.kill()
+                process.wait()
     return measure
+
+
+def queries(name: str, parallel: int) -> Callable[[Tools], Result]:
+    """As DNS does: each from a new port, so many at a time."""
+    return answered(name, lambda tools: [str(tools.udp_load), "echo", "5202"],
+                    lambda tools, address: [str(tools.udp_load), "query", address, "5202", str(tools.seconds),
+                                            str(parallel)])
 
 
 def repeated(name: str, what: str) -> Callable[[Tools], Result]:
     """One after the other, as nat_client.py says of `what`."""
-    def measure(tools: Tools) -> Result:
-        with NATS[name](tools) as guest:
-            server = subprocess.Popen(guest.on_host(PYTHON, str(HERE / "nat_client.py"), "serve", "5202"))
-            try:
-                await_that("the server did not listen", listening(guest, 5202))
-                done = subprocess.run(
-                    guest.command(PYTHON, str(HERE / "nat_client.py"), what, guest.gateway, "5202",
-                                  str(tools.seconds)),
-                    capture_output=True, text=True, timeout=tools.seconds + 20, check=False)
-                if done.returncode != 0:
-                    raise Failed(done.stderr.strip()[-300:])
-                return dict(json.loads(done.stdout))
-            finally:
-                server.kill()
-                server.wait()
-    return measure
+    program = [PYTHON, str(HERE / "nat_client.py")]
+    return answered(name, lambda _: [*program, "serve", "5202"],
+                    lambda tools, address: [*program, what, address, "5202", str(tools.seconds)])
 
 
 def leases(count: int) -> Callable[[Tools], Result]:
