@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "switch/base/descriptor_passing.h"
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
+
+#include "switch/base/text.h"
 
 namespace lanyard {
 
@@ -34,6 +37,28 @@ UniqueFd take_descriptor(msghdr& header) {
     }
   }
   return first;
+}
+
+Result<std::optional<ReceivedMessage>> receive_with_descriptor(int fd, std::size_t size_max) {
+  ReceivedMessage received;
+  received.bytes.resize(size_max);
+  iovec content{received.bytes.data(), received.bytes.size()};
+  PassedDescriptor passed;
+  msghdr header{};
+  header.msg_iov = &content;
+  header.msg_iovlen = 1;
+  passed.make_room(header);
+  ssize_t count = 0;
+  do {
+    count = ::recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0 && errno == EAGAIN) return std::optional<ReceivedMessage>();
+  if (count < 0 && errno != ECONNRESET)
+    return Error{errno, fmt::format("recvmsg: {}", std::strerror(errno))};
+  if (count <= 0) return Error{EPIPE, "the other side is gone"};
+  received.descriptor = take_descriptor(header);
+  received.bytes.resize(static_cast<std::size_t>(count));
+  return std::optional<ReceivedMessage>(std::move(received));
 }
 
 }  // namespace lanyard

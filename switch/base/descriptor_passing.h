@@ -9,8 +9,11 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <optional>
+#include <string>
 
 #include "switch/base/fd.h"
+#include "switch/base/result.h"
 
 namespace lanyard {
 
@@ -32,5 +35,14 @@ class PassedDescriptor {
 
 // The first descriptor that came along, or none; what there is beyond it is closed.
 UniqueFd take_descriptor(msghdr& header);
+
+struct ReceivedMessage {
+  std::string bytes;
+  UniqueFd descriptor;  // that came along, or none
+};
+
+// The next message of a socket that keeps their bounds, without waiting; nullopt when there is
+// none. More than `size_max` bytes are not read. EPIPE when the other side is gone.
+Result<std::optional<ReceivedMessage>> receive_with_descriptor(int fd, std::size_t size_max);
 
 }  // namespace lanyard

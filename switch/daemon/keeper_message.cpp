@@ -87,27 +87,13 @@ KeeperLink::Sent KeeperLink::send(const KeeperMessage& message, int descriptor) 
 }
 
 Result<std::optional<KeeperLink::Received>> KeeperLink::receive() const {
-  std::array<char, kHeadSize + KeeperMessage::kTextMax> bytes;
-  iovec content{bytes.data(), bytes.size()};
-  PassedDescriptor passed;
-  msghdr header{};
-  header.msg_iov = &content;
-  header.msg_iovlen = 1;
-  passed.make_room(header);
-  ssize_t count = 0;
-  do {
-    count = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (count < 0 && errno == EINTR);
-  if (count < 0 && errno == EAGAIN) return std::optional<Received>();
-  if (count < 0 && errno != ECONNRESET) return system_error("recvmsg");
-  if (count <= 0) return Error{EPIPE, "the other side is gone"};
-  Received received;
-  received.descriptor = take_descriptor(header);
-  Result<KeeperMessage> message =
-      decode_keeper_message({bytes.data(), static_cast<std::size_t>(count)});
+  Result<std::optional<ReceivedMessage>> received =
+      receive_with_descriptor(socket_.get(), kHeadSize + KeeperMessage::kTextMax);
+  if (!received) return received.error();
+  if (!received.value()) return std::optional<Received>();
+  Result<KeeperMessage> message = decode_keeper_message(received.value()->bytes);
   if (!message) return message.error();
-  received.message = message.take();
-  return std::optional<Received>(std::move(received));
+  return std::optional<Received>(Received{message.take(), std::move(received.value()->descriptor)});
 }
 
 Result<UniqueFd> seal_bytes(std::string_view bytes) {

@@ -22,33 +22,6 @@ Error system_error(std::string_view what) {
   return {errno, fmt::format("{}: {}", what, std::strerror(errno))};
 }
 
-struct Bytes {
-  std::string text;
-  UniqueFd descriptor;
-};
-
-// nullopt: nothing is there. More than `most` is not read, and the reader sees a wrong size.
-Result<std::optional<Bytes>> receive_bytes(int fd, std::size_t most) {
-  Bytes received;
-  received.text.resize(most);
-  iovec content{received.text.data(), received.text.size()};
-  PassedDescriptor passed;
-  msghdr header{};
-  header.msg_iov = &content;
-  header.msg_iovlen = 1;
-  passed.make_room(header);
-  ssize_t count = 0;
-  do {
-    count = ::recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (count < 0 && errno == EINTR);
-  if (count < 0 && errno == EAGAIN) return std::optional<Bytes>();
-  if (count < 0 && errno != ECONNRESET) return system_error("recvmsg");
-  if (count <= 0) return Error{EPIPE, "the other side is gone"};
-  received.descriptor = take_descriptor(header);
-  received.text.resize(static_cast<std::size_t>(count));
-  return std::optional<Bytes>(std::move(received));
-}
-
 }  // namespace
 
 Result<SpawnerLink::Pair> SpawnerLink::make_pair() {
@@ -79,10 +52,11 @@ Result<void> SpawnerLink::ask(const SpawnerRequest& request) const {
 }
 
 Result<std::optional<SpawnerLink::Received>> SpawnerLink::receive() const {
-  Result<std::optional<Bytes>> bytes = receive_bytes(socket_.get(), kReceivedMax);
+  Result<std::optional<ReceivedMessage>> bytes =
+      receive_with_descriptor(socket_.get(), kReceivedMax);
   if (!bytes) return bytes.error();
   if (!bytes.value()) return std::optional<Received>();
-  Result<SpawnerMessage> message = decode_spawner_message(bytes.value()->text);
+  Result<SpawnerMessage> message = decode_spawner_message(bytes.value()->bytes);
   if (!message) return message.error();
   return std::optional<Received>(Received{message.take(), std::move(bytes.value()->descriptor)});
 }
@@ -90,10 +64,11 @@ Result<std::optional<SpawnerLink::Received>> SpawnerLink::receive() const {
 // ---- the spawner's ----
 
 Result<std::optional<SpawnerLink::Asked>> SpawnerLink::next() const {
-  const Result<std::optional<Bytes>> bytes = receive_bytes(socket_.get(), kSpawnerRequestSize + 1);
+  const Result<std::optional<ReceivedMessage>> bytes =
+      receive_with_descriptor(socket_.get(), kSpawnerRequestSize + 1);
   if (!bytes) return bytes.error();
   if (!bytes.value()) return std::optional<Asked>();
-  const std::string& text = bytes.value()->text;
+  const std::string& text = bytes.value()->bytes;
   // That of one that is refused, too, for its answer.
   const std::uint64_t id = text.size() < kIdAt + 8 ? 0 : little_endian_at(text, kIdAt, 8);
   return std::optional<Asked>(Asked{id, decode_spawner_request(text)});
