@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from switch_process import Switch
+from timely import timely_cpus
 from vm import Vm, vde_card
 
 # The pace of the questions to a monitor.
@@ -127,4 +128,5 @@ def two_machines(switch: Switch, subnet: str = "10.77.9") -> Iterator[Lab]:
         for machine in machines:
             machine.wait_up()
         assert machines[0].ping_replies(machines[1].address, 2) == 2
+        stack.enter_context(timely_cpus())
         yield Lab(switch, *machines)

@@ -309,6 +309,8 @@ class Switch:
                     if kind is None:
                         raise AssertionError("the switch did not end at SIGTERM") from None
             text = self.log_text()
+            if text:
+                print(f"--- the log of {' '.join(self.command)} ---\n{text[-4000:]}")
         finally:
             self._clean_up()
         if kind is not None:

@@ -22,6 +22,7 @@ from client_process import plugged
 from machines import QUESTION_PAUSE_S, answer_time
 from netns import NetNamespace
 from switch_process import REPOSITORY, Switch
+from timely import timely_cpus
 from vde_client import VdeClient
 from vm import Vm, need_vms, vde_card
 
@@ -66,6 +67,7 @@ def lab() -> Iterator[Lab]:
         alpha.wait_up()
         beta.wait_up()
         assert alpha.ping_replies(BETA, 2) == 2
+        stack.enter_context(timely_cpus())
         yield Lab(switch, host, alpha, beta)
 
 
