@@ -131,8 +131,10 @@ Result<void> open_vde(const BackendOptions& options, Patchbay& patchbay) {
   if (!directory) return directory.error();
   auto service = std::make_unique<VdeService>(directory.take(), patchbay);
   for (VdeListener::Settings& listener : listeners) {
-    Result<std::unique_ptr<VdeListener>> opened =
-        VdeListener::open(std::move(listener), service->shared(), patchbay);
+    const std::string path =
+        fmt::format("{}/{}", service->shared()->directory->path(), listener.name);
+    Result<std::unique_ptr<VdeListener>> opened = VdeListener::open(
+        std::move(listener), service->shared(), patchbay, options.take_given(path));
     if (!opened) return opened.error();
     service->add(opened.take());
   }

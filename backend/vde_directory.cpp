@@ -109,12 +109,18 @@ Result<void> VdeDirectory::take_claim() {
 VdeDirectory::~VdeDirectory() {
   if (!ours_) return;
   remove_dead_sockets();
-  if (::rmdir(settings_.path.c_str()) != 0 && errno != ENOENT) {
+  if (!stays_ && ::rmdir(settings_.path.c_str()) != 0 && errno != ENOENT) {
     log_.warning("Could not remove ctl dir '{}': {}", settings_.path, std::strerror(errno));
   }
 }
 
-Result<UniqueFd> VdeDirectory::listen(const std::string& name) {
+Result<UniqueFd> VdeDirectory::listen(const std::string& name, UniqueFd given) {
+  if (given) {
+    ours_ = true;
+    stays_ = true;
+    remove_dead_sockets();
+    return given;
+  }
   const std::string path = settings_.path + "/" + name;
   Result<UniqueFd> fd =
       listen_unix(path, {settings_.socket_mode, kNoUser, settings_.group}, kBacklog);

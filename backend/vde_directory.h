@@ -48,8 +48,11 @@ class VdeDirectory {
   int claim() const { return claim_.get(); }
   Time since() const { return since_; }
 
-  // A listening stream socket NAME, with the modes of `ctl`.
-  Result<UniqueFd> listen(const std::string& name);
+  // A listening stream socket NAME, with the modes of `ctl`; or `given`, which is one and stays its
+  // giver's, as the directory does then.
+  Result<UniqueFd> listen(const std::string& name, UniqueFd given);
+  // The directory is not ours to remove.
+  void leave_standing() { stays_ = true; }
   // Takes NAME away if it is still the socket that listen() made.
   void remove_listener(const std::string& name, int listening_fd);
 
@@ -68,6 +71,7 @@ class VdeDirectory {
   UniqueFd claim_;  // the directory, locked: two that start at once cannot both have it
   bool ours_ =
       false;  // nobody else serves it: at least one listener was made, or the directory was
+  bool stays_ = false;
 };
 
 }  // namespace lanyard

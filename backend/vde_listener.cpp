@@ -100,11 +100,13 @@ VdeListener::VdeListener(Settings settings, std::shared_ptr<VdeShared> shared, P
 
 Result<std::unique_ptr<VdeListener>> VdeListener::open(Settings settings,
                                                        std::shared_ptr<VdeShared> shared,
-                                                       Patchbay& patchbay) {
-  Result<UniqueFd> fd = shared->directory->listen(settings.name);
+                                                       Patchbay& patchbay, UniqueFd given) {
+  const bool is_given = static_cast<bool>(given);
+  Result<UniqueFd> fd = shared->directory->listen(settings.name, std::move(given));
   if (!fd) return fd.error();
   std::unique_ptr<VdeListener> self(
       new VdeListener(std::move(settings), std::move(shared), patchbay));
+  self->given_ = is_given;
   if (Result<void> listening = self->listen(fd.take()); !listening) return listening.error();
   return self;
 }
@@ -126,7 +128,8 @@ VdeListener::~VdeListener() {
     plugged_.front()->plug = nullptr;
     drop(*plugged_.front());
   }
-  if (listening_) shared_->directory->remove_listener(settings_.name, listening_.release());
+  if (listening_ && !given_)
+    shared_->directory->remove_listener(settings_.name, listening_.release());
 }
 
 template <typename... Args>
@@ -368,6 +371,7 @@ std::optional<HandoverPart> VdeListener::handover(HandoverReason why) const {
   part.set("name", settings_.name);
   part.set("first", settings_.range_first);
   part.set("last", settings_.range_last);
+  part.set("given", given_ ? 1U : 0U);
   part.descriptors.push_back({listening_.get(), since_, false, false});
   for (const auto& connection : plugged_) part.parts.push_back(handover_of(*connection));
   // A request that has come in part is of use only to who goes on from this very moment.
@@ -388,6 +392,8 @@ Result<std::unique_ptr<VdeListener>> VdeListener::adopt(const HandoverPart& part
   std::unique_ptr<VdeListener> self(
       new VdeListener(std::move(settings), std::move(shared), patchbay));
   self->since_ = part.descriptors[0].since;
+  self->given_ = part.number("given", 1) == 1;
+  if (self->given_) self->shared_->directory->leave_standing();
   if (Result<void> listening = self->listen(UniqueFd(part.descriptors[0].number)); !listening) {
     return listening.error();
   }

@@ -31,9 +31,10 @@ class VdeListener final : public Service {
     PortId range_last = kPortMax;
   };
 
+  // `given` listens already, and stays its giver's.
   static Result<std::unique_ptr<VdeListener>> open(Settings settings,
                                                    std::shared_ptr<VdeShared> shared,
-                                                   Patchbay& patchbay);
+                                                   Patchbay& patchbay, UniqueFd given);
   // Goes on with what handover() told in another process.
   static Result<std::unique_ptr<VdeListener>> adopt(const HandoverPart& part,
                                                     std::shared_ptr<VdeShared> shared,
@@ -85,6 +86,7 @@ class VdeListener final : public Service {
   std::shared_ptr<VdeShared> shared_;
   Patchbay& patchbay_;
   UniqueFd listening_;
+  bool given_ = false;  // its name is not ours to remove
   Time since_ = monotonic_now();
   UniqueFd spare_;  // given up for an instant to refuse a client when descriptors have run out
   EventLoop::Watch watch_;

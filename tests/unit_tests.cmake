@@ -56,6 +56,7 @@ add_executable(lanyard_tests
   plugins/netem_test.cpp
   switch/base/fd_test.cpp
   switch/base/descriptor_passing_test.cpp
+  switch/base/given_sockets_test.cpp
   switch/base/identity_test.cpp
   switch/base/log_test.cpp
   switch/base/result_test.cpp

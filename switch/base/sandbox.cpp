@@ -92,12 +92,15 @@ Result<void> keep_capabilities(std::uint64_t kept) {
   if (::syscall(SYS_capget, &header, sets.data()) != 0) {
     return Error{errno, fmt::format("cannot read capabilities: {}", std::strerror(errno))};
   }
+  const auto before = sets;
   for (__user_cap_data_struct& set : sets) {
     set.permitted &= static_cast<std::uint32_t>(kept);
     set.effective = set.permitted;
     set.inheritable = 0;
     kept >>= 32;
   }
+  // A service manager's filter may refuse the call to who has nothing.
+  if (std::memcmp(&before, &sets, sizeof sets) == 0) return {};
   if (::syscall(SYS_capset, &header, sets.data()) != 0) {
     return Error{errno, fmt::format("cannot give up capabilities: {}", std::strerror(errno))};
   }

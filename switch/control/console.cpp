@@ -312,7 +312,7 @@ Console::Console(Context context) : context_(context) {
 Console::~Console() {
   watch_.reset();
   sessions_.clear();
-  if (listening_) {
+  if (listening_ && !given_) {
     ::shutdown(listening_.get(), SHUT_RDWR);
     listening_.reset();
     if (!socket_answers(path_, SOCK_STREAM)) unlink_socket(path_);
@@ -324,10 +324,12 @@ CommandContext Console::command_context(Conversation* conversation) {
           context_.log,    context_.hub,  context_.plugins,  conversation};
 }
 
-Result<void> Console::listen(const std::string& path, const SocketAccess& access) {
+Result<void> Console::listen(const std::string& path, const SocketAccess& access, UniqueFd given) {
+  since_ = monotonic_now();
+  given_ = static_cast<bool>(given);
+  if (given) return serve(std::move(given), path);
   Result<UniqueFd> fd = listen_unix(path, access, kBacklog);
   if (!fd) return fd.error();
-  since_ = monotonic_now();
   return serve(fd.take(), path);
 }
 
@@ -336,6 +338,7 @@ std::optional<HandoverPart> Console::handover(HandoverReason why) const {
   HandoverPart part;
   part.kind = "console";
   part.set("path", path_);
+  part.set("given", given_ ? 1U : 0U);
   part.descriptors.push_back({listening_.get(), since_, false, false});
   if (why != HandoverReason::upgrade) return part;
   for (const auto& session : sessions_) {
@@ -348,6 +351,7 @@ std::optional<HandoverPart> Console::handover(HandoverReason why) const {
 Result<void> Console::adopt(const HandoverPart& part) {
   if (part.descriptors.size() != 1) return Error{EBADMSG, "the console has lost its socket"};
   since_ = part.descriptors[0].since;
+  given_ = part.number("given", 1) == 1;
   for (const HandoverPart& session : part.parts) adopt_session(session);
   return serve(UniqueFd(part.descriptors[0].number), part.text("path"));
 }

@@ -109,8 +109,9 @@ class Console {
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
 
-  // Serves a socket; the text of an error is fit for the log.
-  Result<void> listen(const std::string& path, const SocketAccess& access);
+  // Serves a socket; the text of an error is fit for the log. `given` listens there already, and
+  // stays its giver's.
+  Result<void> listen(const std::string& path, const SocketAccess& access, UniqueFd given = {});
   // Serves a connected socket.
   void adopt(UniqueFd fd);
   // The socket and, if asked for the last time, its sessions. After a crash they end: nobody knows
@@ -136,6 +137,7 @@ class Console {
 
   Context context_;
   UniqueFd listening_;
+  bool given_ = false;  // its name is not ours to remove
   Time since_{0};
   std::string path_;
   EventLoop::Watch watch_;

@@ -36,20 +36,22 @@ RpcServer::RpcServer(RpcHost& host) : host_(host) {}
 
 RpcServer::~RpcServer() {
   watch_.reset();
-  if (listening_) unlink_socket(path_);
+  if (listening_ && !given_) unlink_socket(path_);
   // A callback of theirs may look at the list.
   const std::vector<std::shared_ptr<RpcSession>> sessions = std::exchange(sessions_, {});
   for (const auto& session : sessions) session->close();
 }
 
-Result<void> RpcServer::listen(const std::string& path) {
+Result<void> RpcServer::listen(const std::string& path, UniqueFd given) {
+  since_ = monotonic_now();
+  given_ = static_cast<bool>(given);
+  if (given) return serve(std::move(given), path);
   Result<UniqueFd> fd = listen_unix(path, SocketAccess{0666, kNoUser, kNoGroup}, kBacklog);
   if (!fd) {
     if (fd.error().code != EADDRINUSE) return fd.error();
     return Error{EADDRINUSE,
                  fmt::format("another daemon answers at {}; end it with: lanyard down", path)};
   }
-  since_ = monotonic_now();
   return serve(fd.take(), path);
 }
 
@@ -68,6 +70,7 @@ std::optional<HandoverPart> RpcServer::handover(HandoverReason why) const {
   HandoverPart part;
   part.kind = "control";
   part.set("path", path_);
+  part.set("given", given_ ? 1U : 0U);
   part.descriptors.push_back({listening_.get(), since_, false, false});
   if (why != HandoverReason::upgrade) return part;
   for (const auto& session : sessions_) {
@@ -80,6 +83,7 @@ std::optional<HandoverPart> RpcServer::handover(HandoverReason why) const {
 Result<void> RpcServer::adopt(const HandoverPart& part) {
   if (part.descriptors.size() != 1) return Error{EBADMSG, "the control socket is not there"};
   since_ = part.descriptors[0].since;
+  given_ = part.number("given", 1) == 1;
   for (const HandoverPart& one : part.parts) {
     if (one.descriptors.size() != 1) continue;
     UniqueFd client(one.descriptors[0].number);

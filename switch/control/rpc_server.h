@@ -43,7 +43,8 @@ class RpcServer {
   RpcServer& operator=(const RpcServer&) = delete;
 
   // Everybody may connect, since only then can they be told why they may do nothing.
-  Result<void> listen(const std::string& path);
+  // `given` listens there already, and stays its giver's.
+  Result<void> listen(const std::string& path, UniqueFd given = {});
   // The socket and, if asked for the last time, its sessions. After a crash they end: nobody knows
   // which request has been carried out.
   std::optional<HandoverPart> handover(HandoverReason why) const;
@@ -74,6 +75,7 @@ class RpcServer {
   RpcRoles roles_;
   std::string path_;
   UniqueFd listening_;
+  bool given_ = false;  // its name is not ours to remove
   Time since_{0};
   EventLoop::Watch watch_;
   EventLoop::Timer resume_timer_;

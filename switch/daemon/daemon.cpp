@@ -62,9 +62,14 @@ std::string absolute(const std::string& path) {
 }  // namespace
 
 Daemon::Daemon(DaemonOptions options, DaemonLog& log, KeptProcess& kept,
-               std::optional<HandoverState> before)
-    : options_(std::move(options)), log_(log), kept_(kept), before_(std::move(before)) {
+               std::optional<HandoverState> before, GivenSockets given)
+    : options_(std::move(options)),
+      log_(log),
+      kept_(kept),
+      before_(std::move(before)),
+      given_(std::move(given)) {
   register_builtin_backends(backends_);
+  backends_.given = &given_;
   if (options_.directory.empty()) {
     options_.directory = ::geteuid() == 0 ? "/var/run/vde.ctl" : "/tmp/vde.ctl";
   }
@@ -92,6 +97,7 @@ std::optional<int> Daemon::start() {
   if (const auto code = open_console()) return code;
   open_taps_and_plugs();
   run_rc_file();
+  given_.close_rest(log_);
   return std::nullopt;
 }
 
@@ -262,7 +268,7 @@ std::optional<int> Daemon::open_console() {
       access.group = found->gr_gid;
     }
     const std::string path = absolute(options_.console_path);
-    if (Result<void> opened = console_->listen(path, access); !opened) {
+    if (Result<void> opened = console_->listen(path, access, given_.take(path)); !opened) {
       // vde_switch goes on without a console, and so do scripts that start a second switch.
       log_.error("mgmt bind {}: {}", path, std::strerror(opened.error().code));
     } else {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "switch/base/given_sockets.h"
 #include "switch/control/console.h"
 #include "switch/control/plugin_host.h"
 #include "switch/daemon/background.h"
@@ -22,7 +23,7 @@ class Daemon {
  public:
   // With what a predecessor was, if there was one: then it goes on as that.
   Daemon(DaemonOptions options, DaemonLog& log, KeptProcess& kept,
-         std::optional<HandoverState> before);
+         std::optional<HandoverState> before, GivenSockets given);
   ~Daemon();
 
   // Opens everything. The exit code when something that must not fail did.
@@ -53,6 +54,7 @@ class Daemon {
   DaemonLog& log_;
   KeptProcess& kept_;
   std::optional<HandoverState> before_;
+  GivenSockets given_;
   int fatal_signal_ = 0;
 
   FramePool pool_;

@@ -58,6 +58,12 @@ std::string name_of(int number, Time since, bool drain, bool exclusive) {
                      (drain ? 1 : 0) | (exclusive ? 2 : 0));
 }
 
+bool is_listening(int fd) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
+}
+
 long long milliseconds(Duration time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
 }
@@ -115,7 +121,10 @@ void Keeper::take_stored() {
     }
     std::array<std::int64_t, 3> numbers{};
     std::string_view rest = name.substr(0, name.find('.'));
-    if (rest != kHeldName) continue;
+    if (rest != kHeldName) {
+      given_.push_back(std::move(stored.descriptor));
+      continue;
+    }
     rest = name.substr(rest.size());
     bool readable = true;
     for (std::int64_t& number : numbers) {
@@ -134,8 +143,9 @@ void Keeper::take_stored() {
     held.exclusive = (numbers[2] & 2) != 0;
   }
   if (state_) log_.notice("going on with {} descriptors of a keeper before", held_.size());
-  // Without a state nobody knows what they are.
+  // Without a state nobody knows what they are; with one, the sockets that listen are among them.
   if (!state_) held_.clear();
+  if (state_) given_.clear();
 }
 
 Result<void> Keeper::start_first() {
@@ -165,6 +175,9 @@ void Keeper::begin(KeeperChild& child) {
     child.send(std::move(message), held.descriptor.get());
   }
   if (state_) child.send({.kind = Kind::state}, state_.get());
+  for (const UniqueFd& one : given_) {
+    child.send({.kind = Kind::give, .number = one.get()}, one.get());
+  }
   child.send({.kind = Kind::go});
 }
 
@@ -286,6 +299,7 @@ void Keeper::on_ready(KeeperChild& child, const KeeperMessage& message) {
     }
   }
   served_ = true;
+  given_.clear();
   watch_.begin(loop_->now());
   stop_draining();
   watch_silence();
@@ -361,7 +375,10 @@ void Keeper::give_up(const std::string& how) {
       "the switch process has ended {} times within {} s, the last time it {}: giving up, "
       "all clients are cut off",
       watch_.crashes(), KeeperWatch::kCrashWindow / std::chrono::seconds(1), how);
-  for (auto& [number, held] : held_) ::shutdown(held.descriptor.get(), SHUT_RDWR);
+  for (auto& [number, held] : held_) {
+    // One that listens ends with its last descriptor; a service manager may have another.
+    if (!is_listening(held.descriptor.get())) ::shutdown(held.descriptor.get(), SHUT_RDWR);
+  }
   held_.clear();
   exit_code_ = kExitCrashLoop;
   loop_->stop();

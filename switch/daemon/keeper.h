@@ -103,6 +103,7 @@ class Keeper {
   EventLoop::Watch signal_watch_;
   UniqueFd executable_;  // of the process that runs: a crash is no upgrade
 
+  std::vector<UniqueFd> given_;  // listening sockets of the service manager, for who begins first
   std::map<int, Held> held_;
   UniqueFd state_;
 

@@ -34,7 +34,7 @@ struct KeeperMessage {
     sealed,    // all that it will ever say has been said
     sync,      // all before this has been done, please say
     // ---- of the keeper ----
-    give = 64,  // a descriptor, to have `number`
+    give = 64,  // a descriptor, to have `number`; without a state: a socket that listens
     check,      // look at the state, and wait
     go,         // begin
     seal,       // say the last, and wait

@@ -122,7 +122,11 @@ void KeptProcess::place(KeeperLink::Received received) {
 }
 
 Result<std::optional<HandoverState>> KeptProcess::assemble() {
-  if (state_bytes_.empty()) return std::optional<HandoverState>();
+  if (state_bytes_.empty()) {
+    for (const auto& [wanted, number] : std::exchange(numbers_, {})) given_.emplace_back(number);
+    held_.clear();
+    return std::optional<HandoverState>();
+  }
   Result<HandoverState> state = decode_handover(state_bytes_);
   if (!state) return state.error();
   std::set<int> used;

@@ -56,6 +56,8 @@ class KeptProcess {
   // Waits until the keeper says that we may begin. What a predecessor was, with descriptors that
   // are open here; nullopt: we are the first. Called before anything else opens descriptors.
   Result<std::optional<HandoverState>> begin();
+  // What the keeper was given to listen on, if we are the first.
+  std::vector<UniqueFd> take_given() { return std::move(given_); }
 
   // From now on changes are told.
   Result<void> attach(EventLoop& loop, Log& log, Callbacks callbacks);
@@ -97,8 +99,9 @@ class KeptProcess {
   std::string state_bytes_;             // told last
   std::map<int, HeldDescriptor> held_;  // by the keeper
   std::map<int, int> numbers_;          // at the start: the keeper's word for it, ours
-  UniqueFd spare_;                      // a place for the file of the next state
-  std::deque<KeeperMessage> waiting_;   // came while something else was waited for
+  std::vector<UniqueFd> given_;
+  UniqueFd spare_;                     // a place for the file of the next state
+  std::deque<KeeperMessage> waiting_;  // came while something else was waited for
 
   EventLoop* loop_ = nullptr;
   Log* log_ = nullptr;

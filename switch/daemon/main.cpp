@@ -60,7 +60,7 @@ void end_by(int signal) {
 }
 
 // The process that clients outlive: it starts this program again as its child.
-int run_keeper(bool daemon, const Invocation& invocation, DaemonLog& log) {
+int run_keeper(bool daemon, const Invocation& invocation, ServiceManager manager, DaemonLog& log) {
   std::optional<Background> background;
   if (daemon) {
     Result<Background> entered = Background::enter();
@@ -74,7 +74,7 @@ int run_keeper(bool daemon, const Invocation& invocation, DaemonLog& log) {
   int code = 0;
   {
     Keeper keeper({invocation.arguments, invocation.path, background ? &*background : nullptr},
-                  ServiceManager::from_environment(), log);
+                  std::move(manager), log);
     code = keeper.run();
     fatal_signal = keeper.fatal_signal();
   }
@@ -88,6 +88,14 @@ void tell_ready(const Daemon&, DaemonLog& log, bool in_background) {
 }
 void tell_ready(const NetworkDaemon&, DaemonLog&, bool) {}  // when it is confined
 
+// What the service manager, or a keeper that has it from there, has opened for us.
+GivenSockets given_sockets(ServiceManager& manager, KeptProcess& kept) {
+  GivenSockets given;
+  for (ServiceManager::Stored& one : manager.take_stored()) given.add(std::move(one.descriptor));
+  for (UniqueFd& one : kept.take_given()) given.add(std::move(one));
+  return given;
+}
+
 // Under a keeper it is the keeper that goes to the background, and a successor is there already.
 template <typename D, typename Options>
 int run(Options options, const Invocation& invocation) {
@@ -97,7 +105,10 @@ int run(Options options, const Invocation& invocation) {
     return kExitUsage;
   };
   KeptProcess kept = KeptProcess::from_environment();
-  if (options.keeper && !kept.kept()) return run_keeper(options.daemon, invocation, log);
+  ServiceManager manager = ServiceManager::from_environment();
+  if (options.keeper && !kept.kept()) {
+    return run_keeper(options.daemon, invocation, std::move(manager), log);
+  }
   Result<std::optional<HandoverState>> before = kept.begin();
   if (!before) return failed(before.error());
   const bool in_background = options.daemon;
@@ -112,7 +123,7 @@ int run(Options options, const Invocation& invocation) {
   int fatal_signal = 0;
   int code = 0;
   {
-    D daemon(std::move(options), log, kept, before.take());
+    D daemon(std::move(options), log, kept, before.take(), given_sockets(manager, kept));
     if (const std::optional<int> failure = daemon.start()) {
       // What it has in its hands is not its own yet: a predecessor may go on with it.
       if (resumed) ::_exit(*failure);
@@ -124,7 +135,7 @@ int run(Options options, const Invocation& invocation) {
       if (!background) Background::detach_output();
     }
     if (!resumed) tell_ready(daemon, log, in_background);
-    if (!kept.kept()) ServiceManager::from_environment().ready();
+    if (!kept.kept()) manager.ready();
     code = daemon.run();
     fatal_signal = daemon.fatal_signal();
   }

@@ -51,12 +51,17 @@ std::string absolute(const std::string& path) {
 }  // namespace
 
 NetworkDaemon::NetworkDaemon(NetworksOptions options, DaemonLog& log, KeptProcess& kept,
-                             std::optional<HandoverState> before)
-    : options_(std::move(options)), log_(log), kept_(kept), before_(std::move(before)) {
+                             std::optional<HandoverState> before, GivenSockets given)
+    : options_(std::move(options)),
+      log_(log),
+      kept_(kept),
+      before_(std::move(before)),
+      given_(std::move(given)) {
   log_.set_level(options_.log_level);
   register_builtin_backends(backends_, [this](const std::string& name, bool offload, Log&) {
     return spawner_->attach_tap(name, offload);
   });
+  backends_.given = &given_;
   options_.config_file = absolute(options_.config_file);
   // Whatever resolves a path from here on, the gateways too, resolves it to these.
   if (!options_.runtime_directory.empty()) {
@@ -142,7 +147,8 @@ std::optional<int> NetworkDaemon::start_first() {
   if (!wanted) return failed(wanted.error());
   if (Result<void> made = make_directories(); !made) return failed(made.error());
   // First, so that a second daemon ends before it has touched anything.
-  Result<void> listening = server_->listen(absolute(options_.control_path));
+  const std::string control = absolute(options_.control_path);
+  Result<void> listening = server_->listen(control, given_.take(control));
   if (!listening) return failed(listening.error());
   if (!options_.pid_file.empty()) {
     Result<PidFile> file =
@@ -161,6 +167,7 @@ std::optional<int> NetworkDaemon::start_first() {
   while (!over && !loop_->stopped()) lanes_.turn(*loop_);
   if (!over) return kExitFailure;
   if (error) return failed(*error);
+  given_.close_rest(log_);
   return std::nullopt;
 }
 

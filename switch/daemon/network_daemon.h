@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "switch/base/given_sockets.h"
 #include "switch/control/rpc_server.h"
 #include "switch/daemon/background.h"
 #include "switch/daemon/daemon_log.h"
@@ -27,7 +28,7 @@ class NetworkDaemon final : public RpcHost {
  public:
   // With what a predecessor was, if there was one: then it goes on as that.
   NetworkDaemon(NetworksOptions options, DaemonLog& log, KeptProcess& kept,
-                std::optional<HandoverState> before);
+                std::optional<HandoverState> before, GivenSockets given);
   ~NetworkDaemon() override;
   NetworkDaemon(const NetworkDaemon&) = delete;
   NetworkDaemon& operator=(const NetworkDaemon&) = delete;
@@ -82,6 +83,7 @@ class NetworkDaemon final : public RpcHost {
   LogRing log_;
   KeptProcess& kept_;
   std::optional<HandoverState> before_;
+  GivenSockets given_;
   int fatal_signal_ = 0;
   Time started_{0};
 

@@ -45,6 +45,10 @@ std::vector<std::string> BackendOptions::all(std::string_view key) const {
   return found;
 }
 
+UniqueFd BackendOptions::take_given(const std::string& path) const {
+  return given_ == nullptr ? UniqueFd() : given_->take(path);
+}
+
 Result<void> BackendOptions::check_keys(std::initializer_list<std::string_view> known) const {
   for (const auto& [name, value] : values_) {
     if (std::find(known.begin(), known.end(), name) == known.end()) {
@@ -66,7 +70,9 @@ const Backend* BackendRegistry::find(std::string_view kind) const {
 Result<void> BackendRegistry::open(const BackendOptions& options, Patchbay& patchbay) const {
   if (const Backend* const backend = find(options.kind()); backend != nullptr) {
     if (before_open) before_open();
-    return backend->open(options, patchbay);
+    BackendOptions with_given = options;
+    with_given.set_given(given);
+    return backend->open(with_given, patchbay);
   }
   std::string list;
   for (const Backend& b : rows_) append(list, "{}{}", list.empty() ? "" : ", ", b.kind);

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "switch/base/given_sockets.h"
 #include "switch/base/result.h"
 #include "switch/runtime/patchbay.h"
 #include "switch/runtime/tap_device.h"
@@ -34,6 +35,9 @@ class BackendOptions {
   const std::string* find(std::string_view key) const;
   std::vector<std::string> all(std::string_view key) const;
   const std::vector<std::pair<std::string, std::string>>& values() const { return values_; }
+  // A socket that listens at `path` already (given_sockets.h); empty when there is none.
+  UniqueFd take_given(const std::string& path) const;
+  void set_given(GivenSockets* given) { given_ = given; }
   // An error that names the first key not among `known`.
   Result<void> check_keys(std::initializer_list<std::string_view> known) const;
 
@@ -41,6 +45,7 @@ class BackendOptions {
   std::string kind_;
   std::string target_;
   std::vector<std::pair<std::string, std::string>> values_;
+  GivenSockets* given_ = nullptr;
 };
 
 struct Backend {
@@ -73,6 +78,8 @@ class BackendRegistry {
 
   // Called before anything is opened: a predecessor's descriptors may still be on their way out.
   std::function<void()> before_open;
+  // Where backends find sockets that listen already; null: nowhere.
+  GivenSockets* given = nullptr;
 
  private:
   std::vector<Backend> rows_;
