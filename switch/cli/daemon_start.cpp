@@ -41,7 +41,8 @@ std::optional<RpcError> start_daemon(const DaemonStart& start) {
     words.insert(words.end(), {"--config", start.config_file});
   }
   if (!start.control.empty()) words.insert(words.end(), {"--control", start.control});
-  words.emplace_back("--daemon");
+  // Guests are to outlive a crash without anybody having thought of it before.
+  words.insert(words.end(), {"--keeper", "--daemon"});
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);

@@ -151,7 +151,12 @@ def managed(tools: Tools, name: str) -> Iterator[tuple[Switch, socket.socket, Pa
     with scratch() as files, running(tools, name, "-M", str(files / "m")) as switch, \
             socket.socket(socket.AF_UNIX) as console:
         console.settimeout(20)
-        console.connect(str(files / "m"))
+        # The original makes it after the socket for clients.
+        deadline = time.monotonic() + 5
+        while console.connect_ex(str(files / "m")) != 0:
+            if time.monotonic() > deadline:
+                raise Failed("there is no console")
+            time.sleep(0.005)
         say(console, "")
         yield switch, console, files
 

@@ -156,6 +156,8 @@ def test_vde_plug_ends_with_the_switch(start_switch: Callable[..., Switch]) -> N
     switch = start_switch()
     with ClientProcess("vde_plug", switch.ctl_dir) as plug:
         wait_plugged(switch, "vdeplug:")
+        # It is listed before it has its answer; then it takes the name of its socket away.
+        wait_until("vde_plug has begun", lambda: not list(switch.ctl_dir.glob(".*")))
         switch.stop()
         assert plug.wait_exit() == 0
 
