@@ -61,13 +61,14 @@ std::string absolute(const std::string& path) {
 
 }  // namespace
 
-Daemon::Daemon(DaemonOptions options, DaemonLog& log, KeptProcess& kept,
+Daemon::Daemon(DaemonOptions options, DaemonLog& log, KeptProcess& kept, FramePool& pool,
                std::optional<HandoverState> before, GivenSockets given)
     : options_(std::move(options)),
       log_(log),
       kept_(kept),
       before_(std::move(before)),
-      given_(std::move(given)) {
+      given_(std::move(given)),
+      pool_(pool) {
   register_builtin_backends(backends_);
   backends_.given = &given_;
   if (options_.directory.empty()) {

@@ -22,7 +22,7 @@ namespace lanyard {
 class Daemon {
  public:
   // With what a predecessor was, if there was one: then it goes on as that.
-  Daemon(DaemonOptions options, DaemonLog& log, KeptProcess& kept,
+  Daemon(DaemonOptions options, DaemonLog& log, KeptProcess& kept, FramePool& pool,
          std::optional<HandoverState> before, GivenSockets given);
   ~Daemon();
 
@@ -57,7 +57,7 @@ class Daemon {
   GivenSockets given_;
   int fatal_signal_ = 0;
 
-  FramePool pool_;
+  FramePool& pool_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<DebugHub> hub_;
   std::unique_ptr<Switch> switch_;

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <set>
+#include <utility>
 
 #include "switch/base/text.h"
 #include "switch/base/version.h"
@@ -75,10 +76,17 @@ KeptProcess KeptProcess::from_environment() {
 
 // ---- the beginning ----
 
-Result<std::optional<HandoverState>> KeptProcess::begin() {
+Result<std::optional<HandoverState>> KeptProcess::begin(const std::function<void()>& prepare) {
   if (!kept()) return std::optional<HandoverState>();
+  bool is_prepared = !prepare;
+  const auto prepare_once = [&] {
+    if (!std::exchange(is_prepared, true)) prepare();
+  };
   for (;;) {
-    wait_for(link_.fd(), -1);
+    if (!wait_for(link_.fd(), 0)) {
+      prepare_once();
+      wait_for(link_.fd(), -1);
+    }
     Result<std::optional<KeeperLink::Received>> received = link_.receive();
     if (!received) return received.error();
     if (!received.value()) continue;
@@ -92,6 +100,7 @@ Result<std::optional<HandoverState>> KeptProcess::begin() {
         break;
       }
       case Kind::check: {
+        prepare_once();
         KeeperMessage verdict{.kind = Kind::verdict};
         const Result<HandoverState> state = decode_handover(state_bytes_);
         if (!state) verdict.text = state.error().text;

@@ -55,7 +55,9 @@ class KeptProcess {
 
   // Waits until the keeper says that we may begin. What a predecessor was, with descriptors that
   // are open here; nullopt: we are the first. Called before anything else opens descriptors.
-  Result<std::optional<HandoverState>> begin();
+  // `prepare` is called when nobody is held up by it: while we stand by, or are asked whether we
+  // could go on.
+  Result<std::optional<HandoverState>> begin(const std::function<void()>& prepare = {});
   // What the keeper was given to listen on, if we are the first.
   std::vector<UniqueFd> take_given() { return std::move(given_); }
 

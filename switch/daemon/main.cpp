@@ -17,6 +17,8 @@
 #include "switch/daemon/network_daemon.h"
 #include "switch/daemon/networks_confinement.h"
 #include "switch/daemon/spawner_process.h"
+#include "switch/daemon/standby_memory.h"
+#include "switch/frame/frame_pool.h"
 #include "switch/network/config_file.h"
 #include "switch/network/paths.h"
 
@@ -109,7 +111,9 @@ int run(Options options, const Invocation& invocation) {
   if (options.keeper && !kept.kept()) {
     return run_keeper(options.daemon, invocation, std::move(manager), log);
   }
-  Result<std::optional<HandoverState>> before = kept.begin();
+  FramePool pool;
+  Result<std::optional<HandoverState>> before =
+      kept.begin([&pool] { prepare_standby_memory(pool); });
   if (!before) return failed(before.error());
   const bool in_background = options.daemon;
   const bool resumed = before.value().has_value();
@@ -123,7 +127,7 @@ int run(Options options, const Invocation& invocation) {
   int fatal_signal = 0;
   int code = 0;
   {
-    D daemon(std::move(options), log, kept, before.take(), given_sockets(manager, kept));
+    D daemon(std::move(options), log, kept, pool, before.take(), given_sockets(manager, kept));
     if (const std::optional<int> failure = daemon.start()) {
       // What it has in its hands is not its own yet: a predecessor may go on with it.
       if (resumed) ::_exit(*failure);

@@ -51,12 +51,14 @@ std::string absolute(const std::string& path) {
 }  // namespace
 
 NetworkDaemon::NetworkDaemon(NetworksOptions options, DaemonLog& log, KeptProcess& kept,
-                             std::optional<HandoverState> before, GivenSockets given)
+                             FramePool& pool, std::optional<HandoverState> before,
+                             GivenSockets given)
     : options_(std::move(options)),
       log_(log),
       kept_(kept),
       before_(std::move(before)),
-      given_(std::move(given)) {
+      given_(std::move(given)),
+      pool_(pool) {
   log_.set_level(options_.log_level);
   register_builtin_backends(backends_, [this](const std::string& name, bool offload, Log&) {
     return spawner_->attach_tap(name, offload);

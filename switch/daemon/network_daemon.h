@@ -27,7 +27,7 @@ namespace lanyard {
 class NetworkDaemon final : public RpcHost {
  public:
   // With what a predecessor was, if there was one: then it goes on as that.
-  NetworkDaemon(NetworksOptions options, DaemonLog& log, KeptProcess& kept,
+  NetworkDaemon(NetworksOptions options, DaemonLog& log, KeptProcess& kept, FramePool& pool,
                 std::optional<HandoverState> before, GivenSockets given);
   ~NetworkDaemon() override;
   NetworkDaemon(const NetworkDaemon&) = delete;
@@ -90,7 +90,7 @@ class NetworkDaemon final : public RpcHost {
   SandboxMode sandbox_mode_ = SandboxMode::off;
   std::unique_ptr<NetworksConfinement> confinement_;  // since it is confined
 
-  FramePool pool_;
+  FramePool& pool_;
   LaneGroup lanes_;
   BackendRegistry backends_;
   std::unique_ptr<EventLoop> loop_;

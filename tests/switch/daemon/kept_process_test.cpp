@@ -180,6 +180,36 @@ TEST_F(KeptProcessTest, APartWhoseDescriptorIsAnotherOneNowIsDropped) {
   ::close(300);
 }
 
+TEST_F(KeptProcessTest, WhatTakesItsTimeIsDoneWhileNobodyWaits) {
+  int prepared = 0;
+  const auto prepare = [&] {
+    ++prepared;
+    keeper.send({.kind = Kind::go});
+  };
+  EXPECT_TRUE(kept.begin(prepare));
+  EXPECT_EQ(prepared, 1) << "it stands by";
+}
+
+TEST_F(KeptProcessTest, WhoeverIsNeededNowPreparesNothing) {
+  keeper.send({.kind = Kind::go});
+  EXPECT_TRUE(kept.begin([] { ADD_FAILURE(); }));
+}
+
+TEST_F(KeptProcessTest, WhoeverIsAskedPreparesOnceBeforeItAnswers) {
+  std::vector<Kind> before_it;
+  keeper.send({.kind = Kind::state}, seal_bytes(encode_handover(state)).take().get());
+  for (const Kind kind : {Kind::check, Kind::check, Kind::go}) keeper.send({.kind = kind});
+  int prepared = 0;
+  const auto prepare = [&] {
+    ++prepared;
+    before_it = heard();
+  };
+  EXPECT_TRUE(kept.begin(prepare));
+  EXPECT_EQ(prepared, 1);
+  EXPECT_THAT(before_it, ElementsAre());
+  EXPECT_THAT(heard(), ElementsAre(Kind::verdict, Kind::verdict));
+}
+
 TEST_F(KeptProcessTest, AStateIsJudgedBeforeItIsUsed) {
   std::string bad = encode_handover(state);
   bad.back() = static_cast<char>(bad.back() ^ 1);
