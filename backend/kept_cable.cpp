@@ -118,11 +118,17 @@ class KeptCable final : public Service {
 
   // Whoever is at the other end has nothing to say here, but that it is gone, or in a line, why.
   void on_control() {
-    std::array<char, 512> word{};
-    const ssize_t count = ::recv(control_.get(), word.data(), word.size() - 1, MSG_DONTWAIT);
-    if (count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR))) return;
+    if (hear()) return;
     patchbay_.unplug(*plug_);
     on_lost();
+  }
+
+  // False once it is gone.
+  bool hear() {
+    std::array<char, 512> word{};
+    const ssize_t count = ::recv(control_.get(), word.data(), word.size() - 1, MSG_DONTWAIT);
+    if (count > 0 && settings_.says_why) last_word_ = word.data();
+    return count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR));
   }
 
   void on_unplugged(UnplugReason why) {
@@ -138,18 +144,22 @@ class KeptCable final : public Service {
   }
 
   void on_lost() {
+    // Its frames' socket may have shown the end before the word on it was read.
+    if (settings_.says_why && last_word_.empty()) hear();
     drop_cable();
     if (settings_.reconnects) hold_port();
     gone_since_ = patchbay_.loop().now();
     if (gone_since_ - plugged_since_ >= kSteady) backoff_.reset();
+    if (!last_word_.empty()) return on_failed({EIO, last_word_});
     on_failed({ECONNRESET, "the other end is gone"});
   }
 
   // Says so once, and again when the reason is another one.
   void on_failed(const Error& why) {
     if (!settings_.reconnects) {
-      // The end of what has been there is no fault.
-      const LogLevel level = plugged_since_.count() == 0 ? LogLevel::warning : LogLevel::notice;
+      // The end of what has been there is no fault, unless it says so.
+      const bool ended_well = plugged_since_.count() != 0 && last_word_.empty();
+      const LogLevel level = ended_well ? LogLevel::notice : LogLevel::warning;
       patchbay_.log().write(
           level, fmt::format("port {}: {}: {}", *settings_.port, printable(name()), why.text));
       return finish(why);
@@ -183,6 +193,7 @@ class KeptCable final : public Service {
   bool failing_ = false;
   bool finished_ = false;
   std::string failure_;
+  std::string last_word_;
   Time gone_since_{0};
   Time plugged_since_{0};
 };

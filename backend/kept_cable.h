@@ -41,6 +41,7 @@ struct KeptCableSettings {
   std::string_view module;  // "plug": the kind, as the console names it
   std::optional<PortId> port;
   bool reconnects = true;
+  bool says_why = false;  // what comes on `control` is a sentence on why the cable will be gone
   // How a successor process opens it again: KIND://TARGET, and options as "&key=value" each; not
   // for a cable whose URL says it twice (a file that plays), whose url is empty.
   std::string url;

@@ -6,7 +6,6 @@
 // What makes it hard: disks stall, and a file wants its own pace, so each runs in a thread beside
 // the data thread (cable_ends.h). A file is foreign: libpcap reads it, and its frames are received
 // like a guest's.
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <pcap/pcap.h>
 #include <poll.h>
@@ -17,13 +16,14 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "backend/cable_ends.h"
+#include "backend/record_file.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -33,10 +33,6 @@ struct PcapClose {
   void operator()(pcap_t* handle) const { ::pcap_close(handle); }
 };
 using PcapHandle = std::unique_ptr<pcap_t, PcapClose>;
-struct DumpClose {
-  void operator()(pcap_dumper_t* file) const { ::pcap_dump_close(file); }
-};
-using DumpHandle = std::unique_ptr<pcap_dumper_t, DumpClose>;
 
 timespec timespec_of(Duration duration) {
   const auto whole = std::chrono::duration_cast<std::chrono::seconds>(duration);
@@ -152,71 +148,77 @@ Result<ReplaySettings> read_replay(const BackendOptions& options) {
 
 struct RecordSettings {
   std::string file;
-  std::int64_t limit = 0;  // of the file, in bytes; 0: none
+  std::uint64_t limit = 0;  // of the file, in bytes; 0: none
 };
 
 class RecordThread final : public CableThread {
  public:
   explicit RecordThread(RecordSettings settings) : settings_(std::move(settings)) {}
 
-  // A link in a directory that others write to must not lead us elsewhere.
   std::string open() override {
-    UniqueFd fd(::open(settings_.file.c_str(),
-                       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!fd) return std::strerror(errno);
-    format_.reset(::pcap_open_dead_with_tstamp_precision(
-        DLT_EN10MB, static_cast<int>(kMaxFrameSize), PCAP_TSTAMP_PRECISION_NANO));
-    std::FILE* const stream = ::fdopen(fd.get(), "wb");
-    if (stream == nullptr || format_ == nullptr) return std::strerror(errno);
-    fd.release();
-    file_.reset(::pcap_dump_fopen(format_.get(), stream));
-    if (file_ != nullptr) return {};
-    std::fclose(stream);
-    return printable(::pcap_geterr(format_.get()));
+    Result<RecordFile> file = RecordFile::create(settings_.file);
+    if (!file) return file.error().text;
+    file_.emplace(file.take());
+    return {};
   }
 
   void run(const CableEnds& ends) override {
-    while (wait(ends)) {
-      const ssize_t size = ::recv(ends.data.get(), frame_.data(), frame_.size(), MSG_DONTWAIT);
-      if (size < 0 && errno != EAGAIN && errno != EINTR) return;
-      if (size > 0 && !write(static_cast<std::size_t>(size))) return;
-    }
-    // What is on the way when the port is unplugged still belongs to the file.
-    for (;;) {
-      const ssize_t size = ::recv(ends.data.get(), frame_.data(), frame_.size(), MSG_DONTWAIT);
-      if (size <= 0 || !write(static_cast<std::size_t>(size))) return;
-    }
+    Result<void> written = record(ends);
+    if (written) written = file_->flush();
+    if (!written) tell(ends, written.error());
   }
 
  private:
+  // Until the port is unplugged or the file is long enough.
+  Result<void> record(const CableEnds& ends) {
+    bool plugged = true;
+    while (settings_.limit == 0 || file_->size() < settings_.limit) {
+      const ssize_t size = receive(ends);
+      if (size > 0) {
+        timespec now{};
+        ::clock_gettime(CLOCK_REALTIME, &now);
+        const std::span<const std::uint8_t> frame(frame_.data(), static_cast<std::size_t>(size));
+        if (Result<void> added = file_->add(frame, now); !added) return added;
+        continue;
+      }
+      if (size < 0 && errno != EAGAIN && errno != EINTR) break;
+      // What is on the way when the port is unplugged still belongs to the file.
+      if (!plugged) break;
+      Result<bool> waited = wait(ends);
+      if (!waited) return waited.error();
+      plugged = waited.value();
+    }
+    return {};
+  }
+
+  ssize_t receive(const CableEnds& ends) {
+    return ::recv(ends.data.get(), frame_.data(), frame_.size(), MSG_DONTWAIT);
+  }
+
   // The file is whole whenever nothing happens for a moment. False at the end.
-  bool wait(const CableEnds& ends) {
+  Result<bool> wait(const CableEnds& ends) {
     constexpr int kIdleMs = 100;
     std::array<pollfd, 2> fds{{{ends.data.get(), POLLIN, 0}, {ends.control.get(), POLLIN, 0}}};
     int count = ::poll(fds.data(), fds.size(), kIdleMs);
     if (count == 0) {
-      ::pcap_dump_flush(file_.get());
+      if (Result<void> flushed = file_->flush(); !flushed) return flushed.error();
       count = ::poll(fds.data(), fds.size(), -1);
     }
     return fds[1].revents == 0 && (count >= 0 || errno == EINTR);
   }
 
-  bool write(std::size_t size) {
-    timespec now{};
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    pcap_pkthdr header{};
-    header.ts.tv_sec = now.tv_sec;
-    header.ts.tv_usec = now.tv_nsec;
-    header.caplen = header.len = static_cast<bpf_u_int32>(size);
-    ::pcap_dump(reinterpret_cast<u_char*>(file_.get()), &header, frame_.data());
-    const bool full = settings_.limit != 0 && ::pcap_dump_ftell(file_.get()) >= settings_.limit;
-    return !full && std::ferror(::pcap_dump_file(file_.get())) == 0;
+  void tell(const CableEnds& ends, const Error& why) {
+    std::uint64_t lost = file_->lost();
+    while (receive(ends) > 0) ++lost;
+    const std::string word =
+        fmt::format("{}; the file ends after {} frames, {} that came after them are lost", why.text,
+                    file_->frames(), lost);
+    ::send(ends.control.get(), word.data(), word.size(), MSG_NOSIGNAL);
   }
 
   RecordSettings settings_;
-  PcapHandle format_;
-  DumpHandle file_;
-  std::vector<u_char> frame_ = std::vector<u_char>(kMaxFrameSize);
+  std::optional<RecordFile> file_;
+  std::vector<std::uint8_t> frame_ = std::vector<std::uint8_t>(kMaxFrameSize);
 };
 
 // ---- both ----
@@ -235,6 +237,7 @@ Result<void> keep_file(const BackendOptions& options, std::string_view module,
   settings.module = module;
   settings.port = port.value();
   settings.reconnects = false;
+  settings.says_why = true;
   const auto batches = std::make_shared<DatagramBatches>(patchbay.pool());
   settings.begin = [make_thread, batches, label = options.target(),
                     &loop = patchbay.loop()](KeptCableSettings::Done done) {
@@ -263,7 +266,8 @@ Result<void> open_record(const BackendOptions& options, Patchbay& patchbay) {
   Result<std::optional<std::int64_t>> limit =
       read_number_option(options, "limit", 1, std::int64_t{1} << 50);
   if (!limit) return limit.error();
-  const RecordSettings settings{options.target(), limit.value().value_or(0)};
+  const RecordSettings settings{options.target(),
+                                static_cast<std::uint64_t>(limit.value().value_or(0))};
   return keep_file(
       options, "record", [settings] { return std::make_unique<RecordThread>(settings); }, patchbay);
 }

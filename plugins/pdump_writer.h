@@ -193,6 +193,7 @@ class Writer {
   void write_ready();
   void write_run(std::size_t size, std::uint64_t records);
   bool write_all(iovec* parts, int count);
+  std::uint64_t keep_whole(std::uint64_t start);
   bool wait_writable();
   bool open_file();
   void fail(const std::string& what);
@@ -277,7 +278,10 @@ inline bool Writer::open_file() {
   FileHeader header;
   iovec part{&header, sizeof header};
   in_file_ = 0;
-  if (!write_all(&part, 1)) return false;
+  if (!write_all(&part, 1)) {
+    fail("write");
+    return false;
+  }
   files_.store(number + 1, std::memory_order_relaxed);
   return true;
 }
@@ -300,7 +304,6 @@ inline bool Writer::write_all(iovec* parts, int count) {
       if (errno == EINTR) continue;
       // A pipe whose reader is slow: it has time until we are to end.
       if (errno == EAGAIN && wait_writable()) continue;
-      fail("write");
       return false;
     }
     auto left = static_cast<std::size_t>(done);
@@ -322,9 +325,34 @@ inline bool Writer::write_all(iovec* parts, int count) {
 inline void Writer::write_run(std::size_t size, std::uint64_t records) {
   if (size == 0) return;
   std::array<iovec, 2> parts = ring_.pieces(size);
-  const bool written = fd_ >= 0 && write_all(parts.data(), 2);
-  (written ? written_ : unwritten_).fetch_add(records, std::memory_order_relaxed);
+  const std::uint64_t start = in_file_;
+  std::uint64_t whole = fd_ >= 0 ? records : 0;
+  if (fd_ >= 0 && !write_all(parts.data(), 2)) {
+    const int error = errno;
+    whole = keep_whole(start);
+    errno = error;
+    fail("write");
+  }
+  written_.fetch_add(whole, std::memory_order_relaxed);
+  unwritten_.fetch_add(records - whole, std::memory_order_relaxed);
   ring_.take(size);
+}
+
+// Of a run that began there and went in by part: takes back the record that is not whole, which
+// readers would stumble over (a pipe keeps it), and says how many are.
+inline std::uint64_t Writer::keep_whole(std::uint64_t start) {
+  std::uint64_t records = 0;
+  std::uint64_t end = start;
+  while (in_file_ - end >= sizeof(RecordHeader)) {
+    RecordHeader header;
+    ring_.copy(end - start, &header, sizeof header);
+    const std::uint64_t whole = sizeof header + header.captured;
+    if (whole > in_file_ - end) break;
+    end += whole;
+    ++records;
+  }
+  if (::ftruncate(fd_, static_cast<off_t>(end)) == 0) in_file_ = end;
+  return records;
 }
 
 inline void Writer::write_ready() {

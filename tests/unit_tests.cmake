@@ -49,6 +49,7 @@ add_executable(lanyard_tests
   backend/endpoint_contract_test.cpp
   backend/gateway_test.cpp
   backend/plug_test.cpp
+  backend/record_file_test.cpp
   backend/stream_endpoint_test.cpp
   plugins/abi_test.cpp
   plugins/acl_test.cpp

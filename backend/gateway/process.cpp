@@ -72,9 +72,7 @@ void trim_heap() {
 }
 
 Result<void> prepare_process() {
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGINT, SIG_IGN);
-  ::signal(SIGHUP, SIG_IGN);
+  for (const int ignored : {SIGPIPE, SIGINT, SIGHUP, SIGXFSZ}) ::signal(ignored, SIG_IGN);
   if (Result<void> frames = check_socket(kFrameDescriptor, SOCK_SEQPACKET); !frames) return frames;
   if (Result<void> control = check_socket(kControlDescriptor, SOCK_STREAM); !control) {
     return control;

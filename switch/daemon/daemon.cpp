@@ -319,8 +319,8 @@ void Daemon::run_rc_file() {
 }
 
 Result<void> Daemon::watch_signals() {
-  for (const int ignored :
-       {SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGPROF, SIGVTALRM, SIGIO, SIGPWR, SIGSTKFLT}) {
+  for (const int ignored : {SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGPROF, SIGVTALRM, SIGIO, SIGPWR,
+                            SIGSTKFLT, SIGXFSZ}) {
     ::signal(ignored, SIG_IGN);
   }
   sigset_t handled;

@@ -92,7 +92,7 @@ Result<void> Keeper::prepare() {
   loop_ = loop.take();
   executable_ = executable_of("self");
   if (!executable_) return system_error("/proc/self/exe");
-  ::signal(SIGPIPE, SIG_IGN);
+  for (const int ignored : {SIGPIPE, SIGXFSZ}) ::signal(ignored, SIG_IGN);
   // Gateways outlive the switch process that started them.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   sigset_t handled;

@@ -395,7 +395,9 @@ Configuration NetworkDaemon::running() const {
 // ---- signals ----
 
 Result<void> NetworkDaemon::watch_signals() {
-  for (const int ignored : {SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2}) ::signal(ignored, SIG_IGN);
+  for (const int ignored : {SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGXFSZ}) {
+    ::signal(ignored, SIG_IGN);
+  }
   sigset_t handled;
   ::sigemptyset(&handled);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&handled, number);

@@ -188,7 +188,7 @@ std::optional<int> run_spawner(int argc, char* const argv[]) {
   const int descriptor = static_cast<int>(*number);
   if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) return EXIT_FAILURE;
   UniqueFd link(descriptor);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2}) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ}) {
     ::signal(signal, SIG_IGN);
   }
   ::prctl(PR_SET_NAME, kSpawnerName);

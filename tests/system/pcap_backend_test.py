@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import struct
 import subprocess
@@ -17,6 +18,7 @@ from cables import ALICE, BOB, crosses
 from client_process import need_programs, plugged, wait_plugged
 from frames import broadcast, frame, tag
 from netns import NetNamespace
+from pcap_file import records
 from port_table import counters, drops, ports
 from switch_process import Switch
 from waiting import wait_until
@@ -163,6 +165,41 @@ def test_a_record_has_a_limit(switch: Switch, tmp_path: Path) -> None:
     talk(switch, 50)
     wait_until("it is unplugged", lambda: not plugged(switch))
     assert 1000 <= file.stat().st_size < 1100
+
+
+# Before the switch, and why the file cannot grow.
+TMPFS = 'mount -t tmpfs -o size=32k tmpfs "$0" && exec "$@"'
+FULL = [
+    pytest.param(("unshare", "-m", "sh", "-c", TMPFS), "No space left on device", marks=pytest.mark.root, id="disk"),
+    pytest.param(("prlimit", "--fsize=20000"), "File too large", id="limit"),
+]
+
+
+@pytest.mark.parametrize("prefix, why", FULL)
+def test_a_record_that_cannot_grow_keeps_whole_frames_and_says_what_is_lost(
+    start_switch: Callable[..., Switch], tmp_path: Path, prefix: tuple[str, ...], why: str
+) -> None:
+    need_programs(prefix[0])
+    on_disk = prefix[-1] == TMPFS
+    switch = start_switch(prefix=(*prefix, str(tmp_path)) if on_disk else prefix)
+    file = tmp_path / "lab.pcap"
+    with switch.console() as console, switch.client() as alice, switch.client() as bob:
+        console.check(f"port/plug record://{file}?port=9")
+        wait_plugged(switch, str(file))
+        sent = 0
+        while str(file) in str(plugged(switch)):
+            for _ in range(20):
+                alice.send(broadcast(ALICE, bytes(500)))
+                bob.recv()
+            sent += 20
+        switch.wait_log("that came after them are lost")
+        assert crosses(alice, bob, ALICE)
+    told = re.search(rf"{file}: {why}; the file ends after (\d+) frames, (\d+) that came", switch.log_text())
+    assert told, switch.log_text()
+    frames, lost = map(int, told.groups())
+    seen = Path(f"/proc/{switch.pid}/root{file}") if on_disk else file
+    assert records(seen) == [broadcast(ALICE, bytes(500))] * frames
+    assert 0 < frames < frames + lost <= sent
 
 
 @pytest.mark.parametrize("keys, least", [("?speed=max", 0.0), ("?speed=10", 0.09), ("?speed=2", 0.45)])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 from client_process import ClientProcess, need_original, need_programs
 from console import Console
 from frames import ARP, IPV4, broadcast, frame, mac, tag
+from pcap_file import records
 from switch_process import ORIGINAL, Switch, switch_program
 from vde_client import VdeClient
 from waiting import wait_until
@@ -273,17 +275,6 @@ def test_a_plugin_of_vde_switch_hears_of_the_spanning_tree() -> None:
         switch.wait_log("heard fstp/root 0 0 2000")
 
 
-def records(file: Path) -> list[bytes]:
-    """The frames of a pcap file."""
-    data = file.read_bytes()
-    found, at = [], 24
-    while at < len(data):
-        size = struct.unpack_from("<I", data, at + 8)[0]
-        found.append(data[at + 16 : at + 16 + size])
-        at += 16 + size
-    return found
-
-
 def stop_capture(console: Console) -> dict[str, int]:
     console.run("pdump/active 0")
 
@@ -347,6 +338,32 @@ def test_our_pdump_is_read_by_tshark(switch: Switch) -> None:
     lines = [line.split("\t") for line in read.stdout.splitlines()]
     assert sorted(lines) == sorted([f"10.1.2.{n}", vlan] for n in range(20) for vlan in ("", "7"))
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_our_pdump_that_cannot_grow_keeps_whole_frames_and_counts_the_rest(start_switch: Start) -> None:
+    switch = start_switch(prefix=("prlimit", "--fsize=20000"))
+    console, sender, receiver = switch.console(), switch.client(), switch.client()
+    console.check(f"plugin/add {built(OURS / 'pdump.so')}")
+    file = switch.directory / "some.cap"
+    console.check(f"pdump/filename {file}")
+    console.check("pdump/direction in")
+    console.check("pdump/active 1")
+    data = broadcast(mac(1), bytes(500))
+    for _ in range(100):
+        exchange(sender, receiver, data)
+
+    def counted() -> list[int]:
+        lines = " ".join(console.check("pdump/showinfo"))
+        return [int(number) for number in re.findall(r"written=(\d+)", lines)]
+
+    wait_until("each frame is written or lost", lambda: sum(counted()) == 100)
+    assert console.check("pdump/showinfo")[-1] == "error=write: File too large"
+    written, lost = counted()
+    assert lost > 0
+    assert records(file)
+    # With what has come later it goes on in the next file.
+    assert sum((records(path) for path in switch.directory.glob("some.cap*")), []) == [data] * written
+    exchange(sender, receiver, data)
 
 
 def test_our_pdump_filters_rotates_and_chooses(switch: Switch) -> None:
