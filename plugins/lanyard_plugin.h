@@ -17,6 +17,8 @@
  *  - Strings are UTF-8, ended by NUL, and the host copies those it keeps.
  *  - The host checks what a filter did after each call. One that left the bounds of a frame or gave
  *    a verdict there is none of is taken out of the way of the frames, and the log says why.
+ *  - A daemon of several networks starts it once for each that wants it, with a host of its own: so
+ *    what it knows is kept in *self, not in variables of the library.
  *  - Before a plugin is loaded, a child process tries it: loads it, calls start() and stop() with a
  *    host whose `probing` is 1 and whose functions do nothing. When that child dies or takes two
  *    seconds, the plugin is refused. start() should do nothing lasting while probing.

@@ -98,6 +98,7 @@ add_executable(lanyard_tests
   switch/daemon/gateway_listeners_test.cpp
   switch/daemon/handover_frames_test.cpp
   switch/daemon/handover_state_test.cpp
+  switch/daemon/network_plugins_test.cpp
   switch/daemon/networks_confinement_test.cpp
   switch/daemon/options_test.cpp
   switch/daemon/keeper_message_test.cpp
@@ -130,6 +131,7 @@ add_executable(lanyard_tests
   switch/network/guard_settings_test.cpp
   switch/network/ip_address_test.cpp
   switch/network/json_rpc_test.cpp
+  switch/network/plugin_text_test.cpp
   switch/network/policy_rule_test.cpp
   switch/runtime/backend_test.cpp
   switch/runtime/busy_poll_test.cpp
@@ -157,6 +159,7 @@ set_property(SOURCE
   plugins/iplog_test.cpp
   plugins/netem_test.cpp
   switch/control/plugin_host_test.cpp
+  switch/daemon/network_plugins_test.cpp
   APPEND PROPERTY COMPILE_DEFINITIONS
   LANYARD_PLUGINS="${PROJECT_BINARY_DIR}/lib/lanyard/plugins"
   LANYARD_ODD_PLUGINS="${PROJECT_BINARY_DIR}/tests/plugins")

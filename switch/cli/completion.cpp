@@ -26,12 +26,20 @@ constexpr std::array kLive{
     Live{"lease", "lease.list", "leases", "address"},
     Live{"guest", "lease.list", "leases", "name mac"},
     Live{"forward", "forward.list", "forwards", "name"},
+    Live{"plugin", "plugin.list", "plugins", "name"},
+    Live{"plugin-command", "plugin.list", "plugins", "commands"},
     Live{"binding", "binding.list", "bindings", "address"},
     Live{"bandwidth-group", "bandwidth.list", "groups", "group"},
 };
 
 // Names with blanks or control characters are left out: no shell would take them as one word.
 void add_plain(Words& words, const Json& value) {
+  if (value.is_array()) {
+    for (const Json& element : value) {
+      if (!element.is_array()) add_plain(words, element);
+    }
+    return;
+  }
   const std::string text = value.is_string()   ? value.get<std::string>()
                            : value.is_number() ? value.dump()
                                                : std::string();

@@ -12,6 +12,7 @@
 #include "switch/cli/program.h"
 #include "switch/cli/render.h"
 #include "switch/cli/tool.h"
+#include "switch/control/plugin_file.h"
 #include "switch/host/doctor.h"
 #include "switch/network/config_file.h"
 #include "switch/network/paths.h"
@@ -102,7 +103,10 @@ ExitCode Program::down() {
 ExitCode Program::check() {
   const std::string file =
       line_.arguments.empty() ? default_config_path() : line_.arguments.front();
-  const ConfigOutcome outcome = read_config_file(file);
+  ConfigOutcome outcome = read_config_file(file);
+  for (std::string& text : plugin_file_problems(outcome.configuration)) {
+    outcome.problems.push_back({file, 0, 0, std::move(text)});
+  }
   if (line_.json) {
     Json problems = Json::array();
     for (const ConfigProblem& problem : outcome.problems) {

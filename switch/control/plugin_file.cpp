@@ -13,6 +13,7 @@
 
 #include "switch/base/text.h"
 #include "switch/base/version.h"
+#include "switch/network/plugin_text.h"
 
 namespace lanyard {
 namespace {
@@ -73,6 +74,19 @@ Result<std::string> find_plugin(std::string_view name,
   return Error{ENOENT, text};
 }
 
+Result<std::string> find_our_plugin(std::string_view name) {
+  if (name.starts_with('/')) return find_plugin(name, {});
+  const std::string place = beside_program();
+  if (name.empty() || name.find('/') != std::string_view::npos) {
+    return Error{EINVAL, fmt::format("\"{}\" is neither the name of a plugin nor an absolute path",
+                                     printable(name))};
+  }
+  if (const Result<std::string> file = find_plugin(fmt::format("{}/{}", place, name), {}); file) {
+    return file;
+  }
+  return Error{ENOENT, fmt::format("no plugin {} in {}", printable(name), printable(place))};
+}
+
 bool is_privileged() {
   if (::geteuid() == 0 || ::geteuid() != ::getuid() || ::getegid() != ::getgid()) return true;
   std::ifstream status("/proc/self/status");
@@ -107,6 +121,22 @@ Result<void> check_only_root_writes(const std::string& path) {
     part.resize(slash == 0 ? 1 : slash);
   }
   return {};
+}
+
+std::vector<std::string> plugin_file_problems(const Configuration& configuration) {
+  std::vector<std::string> problems;
+  for (const NetworkConfig& network : configuration.networks) {
+    for (const std::string& text : network.plugins) {
+      const Result<PluginText> plugin = parse_plugin_text(text);
+      if (!plugin) continue;  // whoever read the file has said so
+      const Result<std::string> file = find_our_plugin(plugin.value().file);
+      Result<void> usable = file ? Result<void>() : Result<void>(file.error());
+      if (usable && is_privileged()) usable = check_only_root_writes(file.value());
+      if (usable) continue;
+      problems.push_back(fmt::format("network {}: {}", network.name, usable.error().text));
+    }
+  }
+  return problems;
 }
 
 }  // namespace lanyard

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "switch/base/result.h"
+#include "switch/network/network_config.h"
 
 namespace lanyard {
 
@@ -20,11 +21,18 @@ std::vector<std::string> plugin_directories();
 // names the places.
 Result<std::string> find_plugin(std::string_view name, const std::vector<std::string>& directories);
 
+// The same for a plugin of our interface where nobody is at a console: a name is looked for in our
+// place only, and anything else must be an absolute path.
+Result<std::string> find_our_plugin(std::string_view name);
+
 // Whether the process has rights that its user has not: root, or any capability.
 bool is_privileged();
 
 // EACCES, with the reason, when somebody but root could change the file or the way to it. The path
 // must be absolute and without symbolic links.
 Result<void> check_only_root_writes(const std::string& path);
+
+// What keeps the plugins of a configuration from being loaded by this process, a sentence each.
+std::vector<std::string> plugin_file_problems(const Configuration& configuration);
 
 }  // namespace lanyard

@@ -28,8 +28,9 @@ void Plugin::note_said(std::string_view path, std::string_view arguments, Replac
   said_.push_back({std::string(path), std::string(arguments)});
 }
 
-PluginHost::PluginHost(PluginEnvironment environment)
-    : environment_(environment), vde_(environment_) {
+PluginHost::PluginHost(PluginEnvironment environment, PluginKinds kinds)
+    : environment_(environment), kinds_(kinds) {
+  if (kinds == PluginKinds::all) vde_.emplace(environment_);
   environment_.hub.add_sink(*this);
   environment_.hub.on_refresh = [this] {
     for (const auto& plugin : plugins_) plugin->on_debug_changed();
@@ -46,16 +47,41 @@ PluginHost::~PluginHost() {
   environment_.hub.remove_sink(*this);
 }
 
+// The file that may be loaded.
+Result<std::string> PluginHost::find(std::string_view name, PluginKinds kinds) {
+  Result<std::string> file =
+      kinds == PluginKinds::ours ? find_our_plugin(name) : find_plugin(name, plugin_directories());
+  if (!file || !is_privileged()) return file;
+  if (const Result<void> safe = check_only_root_writes(file.value()); !safe) return safe.error();
+  return file;
+}
+
+Result<void> PluginHost::try_out(const std::string& file, PluginKinds kinds) {
+  return probe(printable(file), [&]() -> Result<void> {
+    VdePlugins::stand_aside();
+    Result<Library> library = Library::open(file, false);
+    if (!library) return library.error();
+    if (!VdePlugins::is_one(library.value())) {
+      return NativePlugin::try_start(library.value(), file);
+    }
+    if (kinds == PluginKinds::all) return {};
+    return Error{EINVAL, fmt::format("{} is a plugin of vde_switch, which knows one switch only; "
+                                     "a network takes those of lanyard-plugins(7)",
+                                     printable(file))};
+  });
+}
+
+Result<void> PluginHost::rehearse(std::string_view name, PluginKinds kinds) {
+  const Result<std::string> file = find(name, kinds);
+  return file ? try_out(file.value(), kinds) : Result<void>(file.error());
+}
+
 Result<void> PluginHost::add(std::string_view name) {
-  const Result<std::string> file = find_plugin(name, plugin_directories());
+  const Result<std::string> file = find(name, kinds_);
   if (!file) return file.error();
   for (const auto& plugin : plugins_) {
     if (plugin->file() != file.value()) continue;
     return Error{EEXIST, fmt::format("{} is loaded already", printable(file.value()))};
-  }
-  if (is_privileged()) {
-    const Result<void> safe = check_only_root_writes(file.value());
-    if (!safe) return safe.error();
   }
   Result<std::unique_ptr<Plugin>> loaded = load(file.value());
   if (!loaded) return loaded.error();
@@ -67,17 +93,12 @@ Result<void> PluginHost::add(std::string_view name) {
 }
 
 Result<std::unique_ptr<Plugin>> PluginHost::load(const std::string& file) {
-  const Result<void> tried = probe(printable(file), [&]() -> Result<void> {
-    VdePlugins::stand_aside();
-    Result<Library> library = Library::open(file, false);
-    if (!library) return library.error();
-    if (VdePlugins::is_one(library.value())) return {};
-    return NativePlugin::try_start(library.value(), file);
-  });
-  if (!tried) return tried.error();
-  // VDE's plugins register themselves while they are loaded.
-  Result<std::unique_ptr<Plugin>> vde = vde_.load(file);
-  if (!vde || vde.value() != nullptr) return vde;
+  if (const Result<void> tried = try_out(file, kinds_); !tried) return tried.error();
+  if (vde_) {
+    // VDE's plugins register themselves while they are loaded.
+    Result<std::unique_ptr<Plugin>> vde = vde_->load(file);
+    if (!vde || vde.value() != nullptr) return vde;
+  }
   Result<Library> library = Library::open(file, true);
   if (!library) return library.error();
   const Result<lanyard_plugin> table = NativePlugin::read_table(library.value(), file);
@@ -99,11 +120,17 @@ Result<void> PluginHost::remove(std::string_view prefix) {
   if (found == plugins_.end()) {
     return Error{ENOENT, fmt::format("no plugin {} is loaded", printable(prefix))};
   }
-  std::unique_ptr<Plugin> plugin = std::move(*found);
-  plugins_.erase(found);
-  end(std::move(plugin));
-  environment_.hub.refresh();
+  remove(**found);
   return {};
+}
+
+void PluginHost::remove(const Plugin& plugin) {
+  const auto found = std::find_if(plugins_.begin(), plugins_.end(),
+                                  [&](const auto& one) { return one.get() == &plugin; });
+  std::unique_ptr<Plugin> gone = std::move(*found);
+  plugins_.erase(found);
+  end(std::move(gone));
+  environment_.hub.refresh();
 }
 
 Result<void> PluginHost::say(const Plugin& plugin, std::string_view line, Reply& reply) {
@@ -195,7 +222,7 @@ void PluginHost::on_console(bool began, int fd) {
 }
 
 void PluginHost::set_console_opener(std::function<void(UniqueFd)> opener) {
-  vde_.console_opener = std::move(opener);
+  if (vde_) vde_->console_opener = std::move(opener);
 }
 
 }  // namespace lanyard

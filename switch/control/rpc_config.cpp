@@ -4,6 +4,7 @@
 #include <array>
 
 #include "switch/base/text.h"
+#include "switch/control/plugin_file.h"
 #include "switch/control/rpc_handlers.h"
 #include "switch/control/rpc_params.h"
 
@@ -44,7 +45,11 @@ Json rows_of(const std::vector<ConfigChange>& changes) {
 void check(RpcCall& call) {
   const std::optional<std::string> file = file_of(call);
   if (!file) return;
-  call.answer.rows("problems", problems_of(call.host.read_configuration_file(*file)));
+  ConfigOutcome outcome = call.host.read_configuration_file(*file);
+  for (std::string& text : plugin_file_problems(outcome.configuration)) {
+    outcome.problems.push_back({*file, 0, 0, std::move(text)});
+  }
+  call.answer.rows("problems", problems_of(outcome));
 }
 
 void diff_file(RpcCall& call) {

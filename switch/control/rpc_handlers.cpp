@@ -7,9 +7,9 @@
 namespace lanyard {
 
 RpcHandler find_rpc_handler(std::string_view method) {
-  for (const auto& rows :
-       {rpc_config_handlers(), rpc_daemon_handlers(), rpc_fdb_handlers(), rpc_gateway_handlers(),
-        rpc_guard_handlers(), rpc_network_handlers(), rpc_port_handlers(), rpc_vlan_handlers()}) {
+  for (const auto& rows : {rpc_config_handlers(), rpc_daemon_handlers(), rpc_fdb_handlers(),
+                           rpc_gateway_handlers(), rpc_guard_handlers(), rpc_network_handlers(),
+                           rpc_plugin_handlers(), rpc_port_handlers(), rpc_vlan_handlers()}) {
     for (const RpcHandlerRow& row : rows) {
       if (row.method == method) return row.run;
     }

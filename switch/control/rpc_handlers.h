@@ -40,6 +40,7 @@ std::span<const RpcHandlerRow> rpc_fdb_handlers();
 std::span<const RpcHandlerRow> rpc_gateway_handlers();
 std::span<const RpcHandlerRow> rpc_guard_handlers();
 std::span<const RpcHandlerRow> rpc_network_handlers();
+std::span<const RpcHandlerRow> rpc_plugin_handlers();
 std::span<const RpcHandlerRow> rpc_port_handlers();
 std::span<const RpcHandlerRow> rpc_vlan_handlers();
 

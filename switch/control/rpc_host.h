@@ -35,6 +35,15 @@ struct GatewayState {
   std::string trouble;  // why it does not serve; may be empty
 };
 
+struct RpcPlugin {
+  std::string name;
+  std::string help;
+  std::string file;
+  std::string text;  // as the configuration has it
+  std::vector<std::string> commands;
+  std::vector<std::string> said;  // to it, from the beginning on, without what only shows
+};
+
 class RpcNetwork {
  public:
   virtual ~RpcNetwork() = default;
@@ -61,6 +70,12 @@ class RpcNetwork {
   virtual Result<void> delete_vlan(VlanId vlan) = 0;
   // The operator has said in which VLAN the port is; the socket's own VLAN no longer counts.
   virtual void vlan_chosen(PortId port) = 0;
+
+  virtual std::vector<RpcPlugin> plugins() const = 0;
+  virtual Result<void> add_plugin(const std::string& text) = 0;
+  virtual Result<void> delete_plugin(std::string_view name) = 0;
+  // Runs a command of one; what it replies.
+  virtual Result<std::string> tell_plugin(std::string_view line) = 0;
 };
 
 class RpcHost {

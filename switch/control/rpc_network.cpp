@@ -94,6 +94,8 @@ Json network_row(RpcNetwork& network) {
   network.bridge().for_each_port([&](const Port& port) {
     if (port.active() && !port.reserved) ++plugged;
   });
+  Json plugins = Json::array();
+  for (const RpcPlugin& plugin : network.plugins()) plugins.push_back(plugin.name);
   return {{"name", config.name},
           {"kind", kind_name(config.kind)},
           {"state", gateway.wanted && !gateway.serving ? "no gateway" : "up"},
@@ -101,6 +103,7 @@ Json network_row(RpcNetwork& network) {
           {"interface", config.host ? config.host->name : ""},
           {"ports", plugged},
           {"leases", network.lease_count()},
+          {"plugins", std::move(plugins)},
           {"socket", config.sockets.empty() ? "" : config.sockets.front().path}};
 }
 

@@ -50,6 +50,8 @@ Network::Network(NetworkConfig config, NetworkEnvironment& environment, const Sw
   environment_.lanes.add(*lane_);
   lane_->on_commit = environment_.commit;
   lane_->on_change = environment_.changed;
+  plugins_ = std::make_unique<NetworkPlugins>(config_.name, *switch_, *lane_, environment_.backends,
+                                              environment_.log);
   if (before != nullptr) return;
   for (const PortId id : {kGatewayPort, HostLeg::kPort}) {
     if (Result<Port*> port = switch_->create_port(id); port) port.value()->reserved = true;
@@ -59,6 +61,7 @@ Network::Network(NetworkConfig config, NetworkEnvironment& environment, const Sw
 
 Network::~Network() {
   closing_ = true;
+  plugins_.reset();
   gateway_.reset();
   gateway_plug_.reset();
   host_.reset();
@@ -171,7 +174,10 @@ Result<void> Network::open_host(const NetworkConfig& wanted) {
 // ---- the gateway ----
 
 Json Network::gateway_parameters(const NetworkConfig& config) const {
-  return {{"network", to_json(config)}, {"state_directory", environment_.state_directory}};
+  Json network = to_json(config);
+  // None of its business; one that has come from an older program would not know the key.
+  network.erase("plugins");
+  return {{"network", std::move(network)}, {"state_directory", environment_.state_directory}};
 }
 
 void Network::make_gateway() {
@@ -344,6 +350,26 @@ Result<void> Network::delete_vlan(VlanId vlan) {
   return removed;
 }
 
+Result<void> Network::add_plugin(const std::string& text) {
+  NetworkConfig wanted = config_;
+  wanted.plugins.push_back(text);
+  if (Result<void> loaded = load_plugins(wanted); !loaded) return loaded;
+  config_.plugins = std::move(wanted.plugins);
+  return {};
+}
+
+Result<void> Network::delete_plugin(std::string_view name) {
+  const std::string* const text = plugins_->find_text(name);
+  if (text == nullptr) {
+    return Error{ENOENT, fmt::format("network {} has no plugin {}", config_.name, printable(name))};
+  }
+  NetworkConfig wanted = config_;
+  std::erase(wanted.plugins, *text);
+  if (Result<void> gone = load_plugins(wanted); !gone) return gone;
+  config_.plugins = std::move(wanted.plugins);
+  return {};
+}
+
 // With its members: their untagged frames are in no VLAN afterwards, as at the start.
 void Network::remove_vlan(VlanId vlan) {
   for (const VlanMember& member : switch_->vlans().members(vlan)) {
@@ -440,6 +466,7 @@ void Network::report_guard(const Event& event) {
 }
 
 void Network::on_event(const Event& event) {
+  if (plugins_ != nullptr) plugins_->on_event(event);
   switch (event.kind) {
     case Event::Kind::endpoint_added: {
       const Plug* const plug = switch_->port(event.port)->find_plug(event.endpoint_id);

@@ -20,6 +20,7 @@
 #include "switch/daemon/gateway_process.h"
 #include "switch/daemon/handover_state.h"
 #include "switch/daemon/host_leg.h"
+#include "switch/daemon/network_plugins.h"
 #include "switch/runtime/backend.h"
 
 namespace lanyard {
@@ -74,9 +75,17 @@ class Network final : public RpcNetwork, public EventSink {
   Result<void> create_vlan(VlanId vlan) override;
   Result<void> delete_vlan(VlanId vlan) override;
   void vlan_chosen(PortId port) override { socket_vlan_ports_.erase(port); }
+  std::vector<RpcPlugin> plugins() const override { return plugins_->rows(); }
+  Result<void> add_plugin(const std::string& text) override;
+  Result<void> delete_plugin(std::string_view name) override;
+  Result<std::string> tell_plugin(std::string_view line) override { return plugins_->say(line); }
+  void on_hangup_signal() { plugins_->on_hangup_signal(); }
 
   // ---- EventSink ----
   void on_event(const Event& event) override;
+  bool wants_mac_events() const override {
+    return plugins_ != nullptr && plugins_->wants_mac_events();
+  }
 
   // ---- the steps of a reload, see network_change.h ----
   Result<void> open_socket(const SocketConfig& socket);
@@ -87,6 +96,13 @@ class Network final : public RpcNetwork, public EventSink {
   void close_plug(const std::string& url);
   Result<void> open_host(const NetworkConfig& wanted);
   void close_host() { host_.reset(); }
+  // All of them, or as before.
+  Result<void> load_plugins(const NetworkConfig& wanted) {
+    return plugins_->change_to(wanted.plugins);
+  }
+  Result<void> rehearse_plugins(const NetworkConfig& wanted) const {
+    return plugins_->rehearse(wanted.plugins);
+  }
   // Tells the gateway, which checks it; what runs stays what it was.
   void configure_gateway(const NetworkConfig& wanted, Done done);
   // Starts a gateway for a network that had none.
@@ -133,6 +149,7 @@ class Network final : public RpcNetwork, public EventSink {
   NetworkEnvironment& environment_;
   std::unique_ptr<Switch> switch_;
   std::unique_ptr<Lane> lane_;
+  std::unique_ptr<NetworkPlugins> plugins_;
   std::map<std::string, Socket> sockets_;  // by path
   std::unique_ptr<HostLeg> host_;
   std::multimap<std::string, std::unique_ptr<Attachment>> plugs_;  // by URL

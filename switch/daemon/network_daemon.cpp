@@ -416,6 +416,7 @@ void NetworkDaemon::on_signal() {
   while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
     const int number = static_cast<int>(info.ssi_signo);
     if (number == SIGHUP) {
+      for (const auto& [name, network] : networks_) network->on_hangup_signal();
       reload(options_.config_file, [this](const Result<std::vector<ConfigChange>>& changes) {
         if (!changes) return log_.error("reload: {}; nothing was changed", changes.error().text);
         log_.notice("reload: {} networks changed", changes.value().size());

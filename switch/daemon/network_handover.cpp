@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // A network on its way from one process to the next: what it tells of itself, and how it goes on
-// from that. A part's place is where it hangs: "socket PATH", "plug URL", "host", "gateway".
+// from that. A part's place is where it hangs: "socket PATH", "plug URL", "host",
+// "gateway", "plugin".
 #include "switch/base/text.h"
 #include "switch/daemon/handover_frames.h"
 #include "switch/daemon/network.h"
@@ -14,6 +15,7 @@ constexpr std::string_view kPlugPlace = "plug ";
 constexpr std::string_view kHostPlace = "host";
 constexpr std::string_view kGatewayPlace = "gateway";
 constexpr std::string_view kPortsPlace = "ports";
+constexpr std::string_view kPluginPlace = "plugin";
 
 void add(std::vector<HandoverPart>& to, std::vector<HandoverPart> parts) {
   for (HandoverPart& part : parts) to.push_back(std::move(part));
@@ -42,6 +44,7 @@ SwitchRecord Network::handover(HandoverReason why) {
       parts.push_back(std::move(*part));
     }
   }
+  add(parts, plugins_->handover());
   HandoverPart ports;
   ports.place = kPortsPlace;
   ports.set("socket_vlan", places_of_ports());
@@ -62,8 +65,11 @@ void Network::resume(const SwitchRecord& before) {
                            restored.error().text);
   }
   resuming_ = true;
+  // First: frames are not to pass an acl by.
+  plugins_->resume(config_.plugins, before.parts);
   const HandoverPart* gateway = nullptr;
   for (const HandoverPart& part : before.parts) {
+    if (part.place == kPluginPlace) continue;
     if (part.place == kGatewayPlace) {
       gateway = &part;
       continue;

@@ -76,6 +76,8 @@ Result<void> Reload::open_new() {
   for (const std::string& name : plan_.added) {
     auto network = std::make_unique<Network>(wanted(name), environment_);
     if (Result<void> made = network->make_vlans(); !made) return made;
+    // Before anybody can plug in.
+    if (Result<void> loaded = network->load_plugins(wanted(name)); !loaded) return loaded;
     added_.emplace(name, std::move(network));
   }
   if (Result<void> possible = rehearse(); !possible) return possible;
@@ -84,6 +86,10 @@ Result<void> Reload::open_new() {
 
 // Of what moves, as much as can be tried while it is still in use.
 Result<void> Reload::rehearse() {
+  for (const std::string& name : plan_.changed) {
+    Result<void> possible = network_of(name).rehearse_plugins(wanted(name));
+    if (!possible) return possible;
+  }
   for (const std::string& name : plan_.open_moved.hosts) {
     if (Result<void> free = environment_.spawner.check_host(wanted(name)); !free) return free;
   }
@@ -147,7 +153,7 @@ void Reload::configure() {
 }
 
 void Reload::move() {
-  if (plan_.close_moved.empty()) return commit();
+  if (plan_.close_moved.empty()) return exchange_plugins();
   moved_ = true;
   close(plan_.close_moved);
   // Plugs are gone at the end of the round only, and their names with them.
@@ -155,8 +161,26 @@ void Reload::move() {
     if (Result<void> opened = open_places(plan_.open_moved); !opened) {
       return roll_back(opened.error());
     }
-    commit();
+    exchange_plugins();
   });
+}
+
+// Frames do not move before the commit, so they never pass by a plugin that goes and comes.
+void Reload::exchange_plugins() {
+  std::vector<Network*> done;
+  for (const std::string& name : plan_.changed) {
+    Network& network = *networks_.at(name);
+    if (Result<void> loaded = network.load_plugins(wanted(name)); !loaded) {
+      for (Network* const other : done) {
+        if (Result<void> back = other->load_plugins(other->config()); !back) {
+          environment_.log.error("going back after a failed reload: {}", back.error().text);
+        }
+      }
+      return roll_back(loaded.error());
+    }
+    done.push_back(&network);
+  }
+  commit();
 }
 
 void Reload::commit() {

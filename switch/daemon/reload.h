@@ -7,6 +7,7 @@
 //   release          gateways let go of ports of the host that others are to have
 //   configure        gateways take, or refuse, what they are to do; new ones start
 //   move             what is closed and opened under the same name: guests notice, so it is last
+//   exchange         plugins; those of new networks came when these were opened
 //   commit           nothing can fail any more: VLANs, what is no longer wanted is closed
 //
 // Whatever fails before the commit, the steps done until then are undone, and the first error is
@@ -51,6 +52,7 @@ class Reload final : public std::enable_shared_from_this<Reload> {
   void release();
   void configure();
   void move();
+  void exchange_plugins();
   void commit();
   void close(const Places& places);
   void roll_back(Error why);

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "switch/network/config_json.h"
+#include "switch/network/plugin_text.h"
 #include "switch/network/policy_rule.h"
 
 namespace lanyard {
@@ -31,6 +32,7 @@ class NetworkCheck {
     kind();
     mtu();
     switch_settings();
+    plugins();
     sockets();
     host_interface();
     dhcp();
@@ -199,6 +201,25 @@ class NetworkCheck {
     }
     if (!n_.domain.empty() && !is_domain(n_.domain)) {
       at("domain", "\"{}\" is no domain", printable(n_.domain));
+    }
+  }
+
+  void plugins() {
+    const Step list(r_, "plugins");
+    std::set<std::string> seen;
+    for (std::size_t i = 0; i < n_.plugins.size(); ++i) {
+      const Step element(r_, std::to_string(i));
+      const Result<PluginText> plugin = parse_plugin_text(n_.plugins[i]);
+      if (!plugin) {
+        r_.add(plugin.error().text);
+        continue;
+      }
+      const std::string stem(plugin_stem(plugin.value().file));
+      if (seen.insert(stem).second) continue;
+      r_.add(
+          fmt::format("{} is there twice; all that is said to it stands in one text, with "
+                      "semicolons between",
+                      printable(stem)));
     }
   }
 

@@ -140,6 +140,8 @@ constexpr std::array kNetworkFields{
     field<&NetworkConfig::mtu>("mtu", kRestart, "largest packet, told to guests"),
     field<&NetworkConfig::plugs>("plugs", kLive,
                                  "what else is plugged in, as for port/plug: \"tap://NAME\""),
+    field<&NetworkConfig::plugins>("plugins", kLive,
+                                   "what looks at its frames: \"pdump; pdump/active 1\""),
     field<&NetworkConfig::ports_max>("ports", kRestart, "most ports of its switch"),
     field<&NetworkConfig::vlans>("vlans", kLive, "VLANs of its switch"),
     field<&NetworkConfig::spanning_tree>("spanning_tree", kLive,

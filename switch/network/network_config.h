@@ -167,7 +167,8 @@ struct NetworkConfig {
   std::string name;
   NetworkKind kind = NetworkKind::internal;
   std::vector<SocketConfig> sockets;
-  std::vector<std::string> plugs;  // backend URLs, plugged in besides: "tap://guest0"
+  std::vector<std::string> plugs;    // backend URLs, plugged in besides: "tap://guest0"
+  std::vector<std::string> plugins;  // with what is said to each, see plugin_text.h
   std::uint16_t ports_max = 256;
   bool spanning_tree = false;
   std::uint16_t spanning_tree_priority = 0x8000;

@@ -102,11 +102,33 @@ constexpr std::array kBandwidthDelete{
     RpcParameter{"group", string, kRequired, "bandwidth-group", "its name"},
 };
 
+constexpr std::array kPluginAdd{
+    kNetwork,
+    RpcParameter{"plugin", string, kRequired, "",
+                 "name or path, and what is said to it: \"pdump; pdump/active 1\""},
+};
+constexpr std::array kPluginDelete{
+    kNetwork,
+    RpcParameter{"name", string, kRequired, "plugin", "its name"},
+};
+constexpr std::array kPluginRun{
+    kNetwork,
+    RpcParameter{"command", string, kRequired, "plugin-command",
+                 "a line, as lanyard-plugins(7) has them: \"pdump/ports 3\""},
+};
+
 constexpr std::array kNetworkColumns{
     RpcColumn{"name", "NETWORK"},  RpcColumn{"kind", "KIND"},         RpcColumn{"state", "STATE"},
     RpcColumn{"subnet", "SUBNET"}, RpcColumn{"interface", "HOST"},    RpcColumn{"ports", "PORTS"},
     RpcColumn{"leases", "LEASES"}, RpcColumn{"socket", "PLUG IN AT"},
 };
+constexpr std::array kPluginColumns{
+    RpcColumn{"network", "NETWORK"},
+    RpcColumn{"name", "NAME"},
+    RpcColumn{"help", "WHAT IT DOES"},
+    RpcColumn{"plugin", "LOADED AS"},
+};
+constexpr std::array kLineColumns{RpcColumn{"line", "LINE"}};
 constexpr std::array kPortColumns{
     RpcColumn{"network", "NETWORK"}, RpcColumn{"port", "PORT"},    RpcColumn{"link", "LINK"},
     RpcColumn{"kind", "KIND"},       RpcColumn{"label", "WHO"},    RpcColumn{"vlan", "VLAN"},
@@ -213,6 +235,12 @@ constexpr std::array kMethods{
     RpcMethod{"log", "set", kAdmin, kLogSet, "", kNoColumns, "which lines are logged"},
     RpcMethod{"network", "list", kViewer, kNone, "networks", kNetworkColumns, "the networks"},
     RpcMethod{"network", "show", kViewer, kOneNetwork, "", kNoColumns, "everything about one"},
+    RpcMethod{"plugin", "list", kViewer, kMaybeNetwork, "plugins", kPluginColumns,
+              "which plugins look at the frames"},
+    RpcMethod{"plugin", "add", kAdmin, kPluginAdd, "", kNoColumns, "load a plugin"},
+    RpcMethod{"plugin", "delete", kAdmin, kPluginDelete, "", kNoColumns, "unload a plugin"},
+    RpcMethod{"plugin", "run", kAdmin, kPluginRun, "lines", kLineColumns,
+              "run a command of a plugin"},
     RpcMethod{"port", "list", kViewer, kMaybeNetwork, "ports", kPortColumns,
               "who is plugged in where"},
     RpcMethod{"port", "show", kViewer, kNetworkPort, "", kNoColumns,

@@ -50,6 +50,12 @@ class FakeNetwork final : public RpcNetwork {
   Result<void> create_vlan(VlanId vlan) override { return bridge_.vlans().create(vlan); }
   Result<void> delete_vlan(VlanId vlan) override { return bridge_.vlans().remove(vlan); }
   void vlan_chosen(PortId) override {}
+  std::vector<RpcPlugin> plugins() const override { return {}; }
+  Result<void> add_plugin(const std::string&) override { return {}; }
+  Result<void> delete_plugin(std::string_view) override { return {}; }
+  Result<std::string> tell_plugin(std::string_view line) override {
+    return fmt::format("{}\ntold\n", line);
+  }
 
   std::function<void(std::string_view, const Json&, GatewayReply)> answer;
   std::map<std::string, std::string> names;

@@ -41,7 +41,7 @@ INSTANTIATE_TEST_SUITE_P(
     Table, CommandLines,
     testing::Values(
         Row{"port list", "port.list {}"}, Row{"port", "port.list {}"}, Row{"po l", "port.list {}"},
-        Row{"n sh lab", R"(network.show {"network":"lab"})"},
+        Row{"plugin", "plugin.list {}"}, Row{"n sh lab", R"(network.show {"network":"lab"})"},
         Row{"port list lab", R"(port.list {"network":"lab"})"},
         Row{"port set lab 3 vlan=10", R"(port.set {"network":"lab","port":3,"vlan":10})"},
         Row{"port set port=3 lab", R"(port.set {"network":"lab","port":3})"},

@@ -108,6 +108,9 @@ std::vector<std::string> completed(const std::vector<std::string>& words) {
     }
     if (method == "forward.list")
       return Json::parse(R"({"forwards":[{"name":"ssh"},{"name":"a b"}]})");
+    if (method == "plugin.list") {
+      return Json::parse(R"({"plugins":[{"name":"acl","commands":["acl/add","acl/list"]}]})");
+    }
     return std::nullopt;
   });
 }
@@ -122,6 +125,8 @@ TEST(Completion, KnowsWordsAndAsksForNames) {
   EXPECT_THAT(completed({"link", "set", "lab", "1", ""}), ElementsAre("down", "up"));
   EXPECT_THAT(completed({"port", "set", "lab", "1", "t"}), ElementsAre("tagged="));
   EXPECT_THAT(completed({"forward", "delete", "nat", ""}), ElementsAre("ssh"));
+  EXPECT_THAT(completed({"plugin", "delete", "nat", ""}), ElementsAre("acl"));
+  EXPECT_THAT(completed({"plugin", "run", "nat", ""}), ElementsAre("acl/add", "acl/list"));
   EXPECT_THAT(completed({"watch", "lease.g"}), ElementsAre("lease.granted"));
   EXPECT_THAT(completed({"qemu", "n"}), ElementsAre("nat"));
   EXPECT_THAT(completed({"check", ""}), ElementsAre(std::string(kCompleteFiles)));

@@ -296,5 +296,30 @@ TEST(ConfigFile, EveryKeyIsListedOnceWithHelp) {
   EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
 }
 
+TEST(ConfigFile, PluginsAreReadAndWrittenAsTheyStand) {
+  const NetworkConfig lan =
+      only("[network.lan]\nkind = 'internal'\nplugins = ['acl; acl/default deny', '/x/y.so']\n");
+  EXPECT_THAT(lan.plugins, testing::ElementsAre("acl; acl/default deny", "/x/y.so"));
+}
+
+TEST(ConfigFile, PluginsAreRefusedWithTheirPlace) {
+  const struct {
+    const char* plugins;
+    const char* part;
+  } rows[]{
+      {"['pdump active=1']", "semicolons"},
+      {"['acl', '/x/acl.so; acl/default deny']", "acl is there twice"},
+      {"'acl'", "plugins"},
+      {"['./acl.so']", "absolute path"},
+  };
+  for (const auto& row : rows) {
+    const std::string text =
+        std::string("[network.lan]\nkind = 'internal'\nplugins = ") + row.plugins + "\n";
+    const std::string messages = all_messages(parse_config(text, "lab.toml"));
+    EXPECT_THAT(messages, HasSubstr(row.part)) << row.plugins;
+    EXPECT_THAT(messages, HasSubstr("lab.toml:3:")) << row.plugins;
+  }
+}
+
 }  // namespace
 }  // namespace lanyard

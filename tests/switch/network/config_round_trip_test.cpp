@@ -131,6 +131,7 @@ Configuration any_configuration() {
     NetworkConfig n = outcome.configuration.networks.front();
     if (coin()) n.mtu = number<std::uint32_t>(1280, 9000);
     if (coin()) n.vlans = {7, 20, 4094};
+    if (coin()) n.plugins = {"acl; acl/default deny", "/usr/lib/x.so"};
     if (coin()) n.ports_max = number<std::uint16_t>(1, 4096);
     if (coin()) n.spanning_tree = true;
     if (coin()) n.spanning_tree_priority = number<std::uint16_t>(0, 65535);
