@@ -353,6 +353,7 @@ Result<void> Network::delete_vlan(VlanId vlan) {
 Result<void> Network::add_plugin(const std::string& text) {
   NetworkConfig wanted = config_;
   wanted.plugins.push_back(text);
+  if (Result<void> permitted = environment_.permits(wanted); !permitted) return permitted;
   if (Result<void> loaded = load_plugins(wanted); !loaded) return loaded;
   config_.plugins = std::move(wanted.plugins);
   return {};

@@ -38,6 +38,8 @@ struct NetworkEnvironment {
   // Of each lane's (see Lane::on_commit).
   std::function<void()> commit;
   std::function<void()> changed;
+  // Whether the sandbox lets a network become so.
+  std::function<Result<void>(const NetworkConfig& wanted)> permits;
 };
 
 class Network final : public RpcNetwork, public EventSink {

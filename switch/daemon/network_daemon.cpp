@@ -114,7 +114,13 @@ Result<void> NetworkDaemon::make_parts() {
   environment_.reset(new NetworkEnvironment{
       *loop_, lanes_, pool_, backends_, *spawner_, log_, state_directory(),
       [this](std::string_view kind, Json params) { server_->publish(kind, std::move(params)); },
-      [this] { kept_.commit(); }, [this] { kept_.changed(); }});
+      [this] { kept_.commit(); }, [this] { kept_.changed(); },
+      [this](const NetworkConfig& wanted) -> Result<void> {
+        if (confinement_ == nullptr) return {};
+        Configuration alone;
+        alone.networks.push_back(wanted);
+        return confinement_->check(alone);
+      }});
   backends_.before_open = [this] { kept_.settle_exclusive(); };
   KeptProcess::Callbacks callbacks;
   callbacks.state = [this](HandoverReason why) { return handover(why); };

@@ -49,6 +49,10 @@ void NetworksConfinement::add(const Configuration& configuration) {
       add_once(socket_directories_, directory_of(socket.path));
     }
     add_once(resolver_files_, network.dns.resolv_conf);
+    for (const std::string& text : network.plugins) {
+      add_once(obstacles_,
+               fmt::format("network {} has the plugin {}", network.name, printable(text)));
+    }
     for (const std::string& url : network.plugs) {
       const Result<BackendOptions> plug = BackendOptions::parse(url);
       if (!plug || plug.value().kind() == "tap") continue;
@@ -101,6 +105,9 @@ Result<void> NetworksConfinement::check(const Configuration& wanted) const {
       if (!plug || plug.value().kind() == "tap") continue;
       if (directory_of_plug(plug.value())) continue;
       return refused(network, fmt::format("the plug {}", printable(url)));
+    }
+    if (!network.plugins.empty()) {
+      return refused(network, fmt::format("the plugin {}", printable(network.plugins.front())));
     }
   }
   return {};

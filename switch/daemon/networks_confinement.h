@@ -9,7 +9,8 @@
 // there; a configuration that names others is refused with a sentence, and a successor process
 // (lanyard upgrade) is confined to what the file says by then. Plugs that are libraries and threads
 // of others (pcap://, record://, replay://, plug:// with what only libvdeplug knows) need what no
-// list of calls can tell: with one of them there is no sandbox, and that is said.
+// list of calls can tell, and so do plugins: with one of them there is no sandbox, and that is
+// said.
 #pragma once
 
 #include <optional>

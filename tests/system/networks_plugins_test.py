@@ -72,6 +72,25 @@ def passes(sender: VdeClient, receiver: VdeClient, data: bytes) -> bool:
     return True
 
 
+@pytest.fixture(autouse=True)
+def _no_sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that began without a plugin would not take any."""
+    if "sandbox" not in request.node.name:
+        monkeypatch.setenv("LANYARD_SANDBOX", "off")
+
+
+def test_a_daemon_in_a_sandbox_takes_no_plugin_and_says_why() -> None:
+    with NetworksDaemon(LAN) as daemon:
+        if daemon.rpc("daemon.status")["processes"][0]["seccomp"] == "none":
+            pytest.skip("no sandbox here")
+        with pytest.raises(RpcFailed, match="lanyard upgrade"):
+            daemon.rpc("plugin.add", network="lan", plugin="acl")
+        daemon.write_config(lan("'acl'"))
+        with pytest.raises(RpcFailed, match="lanyard upgrade"):
+            daemon.rpc("config.reload")
+        assert plugins(daemon) == []
+
+
 @pytest.fixture(name="kept")
 def _kept() -> Iterator[NetworksDaemon]:
     with NetworksDaemon(lan(CAPTURE, NO_IPV6), "--keeper") as daemon:

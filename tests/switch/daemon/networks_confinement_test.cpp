@@ -119,6 +119,11 @@ TEST_F(NetworksConfinementTest, SaysWhatItCannotRun) {
   EXPECT_NE(elsewhere.error().text.find("lanyard upgrade"), std::string::npos);
   EXPECT_FALSE(tested.check(configuration(directory / "run/x", {"record:///tmp/x.pcap"})));
   EXPECT_TRUE(tested.check(configuration(directory / "run/x", {"plug:///run/elsewhere"})));
+  Configuration with_plugin = configuration(directory / "run/x");
+  with_plugin.networks.front().plugins = {"pdump; pdump/active 1"};
+  EXPECT_FALSE(tested.check(with_plugin));
+  EXPECT_EQ(confinement(with_plugin).obstacles(),
+            std::vector<std::string>{"network lab has the plugin pdump; pdump/active 1"});
 }
 
 TEST_F(NetworksConfinementTest, RestrictsNoPathWhereTheKernelDoesNot) {
