@@ -59,6 +59,9 @@ void status(RpcCall& call) {
   if (const pid_t pid = call.host.spawner(); pid > 0) {
     gathered->head["processes"].push_back(process_row("spawner", pid));
   }
+  for (const std::string& obstacle : call.host.obstacles_to_sandbox()) {
+    gathered->warn("", fmt::format("the switch process began without a sandbox: {}", obstacle));
+  }
   for (RpcNetwork* network : call.host.networks()) {
     gathered->networks.push_back(network_row(*network));
     const std::string name = network->config().name;

@@ -247,10 +247,11 @@ Result<void> NetworkDaemon::confine() {
   // What the next reload will want.
   const ConfigOutcome file = read_config_file(options_.config_file);
   if (file.problems.empty()) confinement->add(file.configuration);
-  for (const std::string& obstacle : confinement->obstacles()) {
+  obstacles_to_sandbox_ = confinement->obstacles();
+  for (const std::string& obstacle : obstacles_to_sandbox_) {
     log_.warning("this process is not confined: {}, and nobody can tell what that needs", obstacle);
   }
-  if (!confinement->obstacles().empty()) return {};
+  if (!obstacles_to_sandbox_.empty()) return {};
   // The C library loads what looks groups up, which it could not do later.
   (void)::getgrgid(kNoGroup);
   const Result<SandboxReport> report = enter_sandbox(confinement->policy(), sandbox_mode_);

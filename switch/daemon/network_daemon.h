@@ -52,6 +52,7 @@ class NetworkDaemon final : public RpcHost {
     kept_.upgrade(std::move(done));
   }
   pid_t spawner() const override { return spawner_->pid(); }
+  std::vector<std::string> obstacles_to_sandbox() const override { return obstacles_to_sandbox_; }
   void commit() override { kept_.commit(); }
   LogRing& log() override { return log_; }
   EventLoop& loop() override { return *loop_; }
@@ -89,6 +90,7 @@ class NetworkDaemon final : public RpcHost {
 
   SandboxMode sandbox_mode_ = SandboxMode::off;
   std::unique_ptr<NetworksConfinement> confinement_;  // since it is confined
+  std::vector<std::string> obstacles_to_sandbox_;
 
   FramePool& pool_;
   LaneGroup lanes_;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <set>
 #include <utility>
 
 #include "switch/network/plugin_text.h"
@@ -66,6 +68,7 @@ Result<void> NetworkPlugins::change_to(const std::vector<std::string>& texts) {
   for (const std::string& text : texts) {
     if (find(text) == nullptr) fresh.push_back(text);
   }
+  const std::vector<HandoverPart> before = handover();
   for (const std::string& text : gone) unload(text);
   Result<void> loaded;
   for (const std::string& text : fresh) {
@@ -74,12 +77,20 @@ Result<void> NetworkPlugins::change_to(const std::vector<std::string>& texts) {
   }
   if (loaded) return loaded;
   for (const std::string& text : fresh) unload(text);
-  for (const std::string& text : gone) {
-    if (Result<void> back = load(text); !back) {
+  for (const HandoverPart& part : before) {
+    if (find(part.text("text")) != nullptr) continue;
+    if (Result<void> back = load_again(part); !back) {
       log_.error("going back after a failure: {}", back.error().text);
     }
   }
   return named(loaded.error());
+}
+
+// With all that was said to it, also by hand.
+Result<void> NetworkPlugins::load_again(const HandoverPart& part) {
+  if (Result<void> adopted = host_.adopt(part); !adopted) return adopted;
+  loaded_.push_back({std::string(part.text("text")), host_.plugins().back().get()});
+  return {};
 }
 
 Result<void> NetworkPlugins::rehearse(const std::vector<std::string>& texts) const {
@@ -105,18 +116,17 @@ std::vector<HandoverPart> NetworkPlugins::handover() const {
 
 void NetworkPlugins::resume(const std::vector<std::string>& texts,
                             const std::vector<HandoverPart>& parts) {
-  for (const std::string& text : texts) {
-    const auto part = std::find_if(parts.begin(), parts.end(), [&](const HandoverPart& one) {
-      return one.kind == "plugin" && one.text("text") == text;
-    });
-    Result<void> resumed;
-    if (part == parts.end()) {
-      resumed = load(text);
-    } else {
-      resumed = host_.adopt(*part);
-      if (resumed) loaded_.push_back({text, host_.plugins().back().get()});
-    }
+  const auto note = [this](const Result<void>& resumed) {
     if (!resumed) log_.error("a plugin is lost: {}", resumed.error().text);
+  };
+  std::set<std::string, std::less<>> tried;
+  for (const HandoverPart& part : parts) {
+    const std::string_view text = part.text("text");
+    if (part.kind != "plugin" || !has(texts, text)) continue;
+    if (tried.emplace(text).second) note(load_again(part));
+  }
+  for (const std::string& text : texts) {
+    if (!tried.contains(text)) note(load(text));
   }
 }
 

@@ -24,7 +24,8 @@ class NetworkPlugins {
   NetworkPlugins(std::string network, Switch& bridge, Lane& lane, const BackendRegistry& backends,
                  Log& log);
 
-  // These, in this order, or those of before and an error.
+  // These, and what is new behind what was there; or those of before, with all that was said to
+  // them, and an error.
   Result<void> change_to(const std::vector<std::string>& texts);
   // Whether those that are not loaded could be, as far as a child process can tell.
   Result<void> rehearse(const std::vector<std::string>& texts) const;
@@ -63,6 +64,7 @@ class NetworkPlugins {
   };
 
   Result<void> load(const std::string& text);
+  Result<void> load_again(const HandoverPart& part);
   void unload(const std::string& text);
   const Loaded* find(std::string_view text) const;
   Error named(const Error& error) const;

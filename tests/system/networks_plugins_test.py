@@ -91,6 +91,25 @@ def test_a_daemon_in_a_sandbox_takes_no_plugin_and_says_why() -> None:
         assert plugins(daemon) == []
 
 
+def test_an_upgrade_brings_a_plugin_to_a_daemon_in_a_sandbox_and_the_status_says_what_it_costs() -> (
+    None
+):
+    with NetworksDaemon(LAN, "--keeper") as daemon:
+        if daemon.rpc("daemon.status")["processes"][0]["seccomp"] == "none":
+            pytest.skip("no sandbox here")
+        assert daemon.rpc("daemon.status")["warnings"] == []
+        with VdeClient(daemon.socket("lan")) as one, VdeClient(daemon.socket("lan")) as two:
+            daemon.write_config(lan(NO_IPV6))
+            old = switch_process(daemon.pid)
+            daemon.rpc("daemon.upgrade")
+            wait_for_other(daemon.pid, old)
+            daemon.rpc("config.reload")
+            assert plugins(daemon) == ["acl"]
+            assert not passes(one, two, frame(b"\xff" * 6, mac(1), kind=IPV6))
+        (warning,) = daemon.rpc("daemon.status")["warnings"]
+        assert "without a sandbox: network lan has the plugin acl" in warning["text"]
+
+
 @pytest.fixture(name="kept")
 def _kept() -> Iterator[NetworksDaemon]:
     with NetworksDaemon(lan(CAPTURE, NO_IPV6), "--keeper") as daemon:

@@ -82,13 +82,25 @@ TEST(NetworkPlugins, AChangeThatFailsLeavesThoseOfBefore) {
   for (const auto& row : rows) {
     World world;
     world.expect_change({kAclDeny});
+    world.reply("acl/add allow port 7");
     const Result<void> changed = world.plugins.change_to(row.wanted);
     ASSERT_FALSE(changed) << row.part;
     EXPECT_THAT(changed.error().text, HasSubstr(row.part));
     EXPECT_THAT(changed.error().text, ::testing::StartsWith("network lan: "));
     EXPECT_EQ(world.texts(), Texts{kAclDeny});
     EXPECT_THAT(world.reply("acl/list"), HasSubstr("else deny"));
+    EXPECT_THAT(world.reply("acl/list"), HasSubstr("allow port 7")) << "said by hand";
   }
+}
+
+TEST(NetworkPlugins, ASuccessorHasThemInTheOrderOfTheirLoading) {
+  World before;
+  before.expect_change({kNetem});
+  EXPECT_TRUE(before.plugins.change_to({kAclDeny, kNetem}));
+  EXPECT_EQ(before.texts(), (Texts{kNetem, kAclDeny})) << "what is new comes behind";
+  World after;
+  after.plugins.resume({kAclDeny, kNetem}, before.plugins.handover());
+  EXPECT_EQ(after.texts(), (Texts{kNetem, kAclDeny}));
 }
 
 TEST(NetworkPlugins, ARehearsalLoadsNothingAndFindsWhatAChildProcessCan) {
