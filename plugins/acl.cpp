@@ -9,11 +9,13 @@
 //   acl/default deny
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,10 +89,11 @@ std::optional<Station> parse_station(std::string_view text) {
   if (text.size() != 17) return std::nullopt;
   Station station;
   for (std::size_t i = 0; i < 6; ++i) {
-    const std::string digits(text.substr(3 * i, 2));
-    char* end = nullptr;
-    const unsigned long byte = std::strtoul(digits.c_str(), &end, 16);
-    if (end != digits.c_str() + 2 || (i < 5 && text[3 * i + 2] != ':')) return std::nullopt;
+    const std::string_view digits = text.substr(3 * i, 2);
+    unsigned byte = 0;
+    const auto [end, error] = std::from_chars(digits.begin(), digits.end(), byte, 16);
+    if (end != digits.end() || error != std::errc{}) return std::nullopt;
+    if (i < 5 && text[3 * i + 2] != ':') return std::nullopt;
     station.address = station.address << 8 | byte;
   }
   constexpr std::uint64_t kAll = (std::uint64_t{1} << 48) - 1;
@@ -154,13 +157,18 @@ bool add_condition(Rule& rule, std::string_view word, std::string_view value) {
   return number.has_value();
 }
 
+// A condition that stands there twice is refused: whoever writes "type arp type ip6" means either,
+// and no frame is both.
 std::optional<Rule> parse_rule(std::string_view line) {
   const std::vector<std::string_view> parts = words(line);
   if (parts.empty() || (parts[0] != "allow" && parts[0] != "deny")) return std::nullopt;
   Rule rule;
   rule.allow = parts[0] == "allow";
+  std::set<std::string_view> seen;
   for (std::size_t i = 1; i < parts.size(); ++i) {
-    if (parts[i] == "in" || parts[i] == "out") {
+    const bool direction = parts[i] == "in" || parts[i] == "out";
+    if (!seen.insert(direction ? "in" : parts[i]).second) return std::nullopt;
+    if (direction) {
       rule.directions = parts[i] == "in" ? LANYARD_INGRESS : LANYARD_EGRESS;
       continue;
     }

@@ -66,7 +66,9 @@ TEST(Acl, RefusesWhatIsNoRule) {
   for (const char* const line :
        {"acl/add", "acl/add maybe", "acl/add deny src", "acl/add deny src 02:00:00:00:00",
         "acl/add deny src 02:00:00:00:00:a1/49", "acl/add deny vlan 5000",
-        "acl/add deny colour red", "acl/add deny type 0x10000", "acl/del 0", "acl/del x",
+        "acl/add deny colour red", "acl/add deny type arp type ip6", "acl/add deny in out",
+        "acl/add deny src 02:00:00:00:00:a1 src 02:00:00:00:00:b2",
+        "acl/add deny src +2:00:00:00:00:a1", "acl/add deny type 0x10000", "acl/del 0", "acl/del x",
         "acl/default perhaps"}) {
     EXPECT_EQ(acl.run(line), -EINVAL) << line;
   }
