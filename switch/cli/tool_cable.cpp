@@ -64,12 +64,18 @@ class CableTool {
       // An end that ends for good (a file that was played) takes its cable along.
       std::erase_if(wires_, [this](const std::unique_ptr<ToolWire>& wire) {
         const bool ended = wire->has_ended(ToolWire::kLeft) || wire->has_ended(ToolWire::kRight);
-        if (ended) lanes_.remove(wire->lane());
-        return ended;
+        if (!ended) return false;
+        for (const PortId end : {ToolWire::kLeft, ToolWire::kRight}) {
+          failed_ = failed_ || (wire->has_ended(end) && !wire->has_carried(end));
+        }
+        lanes_.remove(wire->lane());
+        return true;
       });
     }
     return {};
   }
+  // The log has said why.
+  bool an_end_was_never_there() const { return failed_; }
 
  private:
   Result<void> join(const Pair& pair) {
@@ -102,6 +108,7 @@ class CableTool {
   EventLoop::Watch signal_watch_;
   LaneGroup lanes_;
   std::vector<std::unique_ptr<ToolWire>> wires_;
+  bool failed_ = false;
 };
 
 }  // namespace
@@ -123,8 +130,13 @@ ExitCode run_cable(const ToolWords& words) {
     return tool_usage("cable", "there is no cable in the file");
   } else {
     Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
-    done = loop ? CableTool(loop.take(), arguments.find("quiet") != nullptr).run(pairs.value())
-                : Result<void>(loop.error());
+    if (!loop) {
+      done = loop.error();
+    } else {
+      CableTool tool(loop.take(), arguments.find("quiet") != nullptr);
+      done = tool.run(pairs.value());
+      if (done && tool.an_end_was_never_there()) return ExitCode::failed;
+    }
   }
   if (done) return ExitCode::ok;
   std::fputs(fmt::format("lanyard cable: {}\n", done.error().text).c_str(), stderr);

@@ -5,6 +5,7 @@
 // in again by the same code. Single thread.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -38,18 +39,23 @@ class ToolWire {
   bool carries(PortId port) const;
   // Nothing is plugged in and nobody tries to.
   bool has_ended(PortId port) const;
+  // Something was plugged in there, once.
+  bool has_carried(PortId port) const { return events_.plugged[port]; }
 
   FramePool& pool() { return pool_; }
   Lane& lane() { return lane_; }
 
  private:
-  class Silent final : public EventSink {
+  class Memory final : public EventSink {
    public:
-    void on_event(const Event&) override {}
+    void on_event(const Event& event) override {
+      if (event.kind == Event::Kind::endpoint_added) plugged.at(event.port) = true;
+    }
+    std::array<bool, kRight + 1> plugged{};
   };
 
   FramePool pool_;
-  Silent events_;
+  Memory events_;
   Switch switch_;
   Lane lane_;
 };

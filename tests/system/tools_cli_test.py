@@ -240,3 +240,13 @@ def test_a_capture_file_is_played_into_a_switch(switch: Switch, tmp_path: Path) 
         got = bob.recv()
         assert got is not None and got[6:12] == ALICE
         assert not crosses(bob, bob, ALICE)
+
+
+@pytest.mark.parametrize(
+    "end, sentence",
+    [("replay:///nonexistent/x.pcap", "No such file"), ("record:///nonexistent/x.pcap", "No such file"),
+     ("replay:///etc/passwd", "unknown file format")],
+)
+def test_a_cable_whose_file_cannot_be_opened_fails(switch: Switch, end: str, sentence: str) -> None:
+    done = lanyard("cable", end, switch.ctl_dir)
+    assert (done.returncode, sentence in done.stderr) == (1, True), done.stderr
