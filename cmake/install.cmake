@@ -83,5 +83,7 @@ add_custom_target(lanyard_changelog ALL DEPENDS ${PROJECT_BINARY_DIR}/changelog.
 install(FILES ${PROJECT_BINARY_DIR}/changelog.Debian.gz cmake/package/copyright
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/lanyard)
 install(FILES README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/lanyard)
+# The manual and the README name them: units, labs, a plugin to start from.
+install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/lanyard USE_SOURCE_PERMISSIONS)
 
 include(CPack)
