@@ -151,7 +151,7 @@ class KeptCable final : public Service {
     gone_since_ = patchbay_.loop().now();
     if (gone_since_ - plugged_since_ >= kSteady) backoff_.reset();
     if (!last_word_.empty()) return on_failed({EIO, last_word_});
-    on_failed({ECONNRESET, "the other end is gone"});
+    on_failed({ECONNRESET, settings_.says_why ? "it is at its end" : "the other end is gone"});
   }
 
   // Says so once, and again when the reason is another one.

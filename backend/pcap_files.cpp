@@ -55,20 +55,33 @@ class ReplayThread final : public CableThread {
     std::array<char, PCAP_ERRBUF_SIZE> text{};
     handle_.reset(::pcap_open_offline_with_tstamp_precision(
         settings_.file.c_str(), PCAP_TSTAMP_PRECISION_NANO, text.data()));
-    if (handle_ == nullptr) return printable(text.data());
+    if (handle_ == nullptr) return without_name(text.data());
     if (::pcap_datalink(handle_.get()) != DLT_EN10MB) return "the file has no Ethernet frames";
     return {};
   }
 
   void run(const CableEnds& ends) override {
-    for (std::int64_t time = 0; time < settings_.times; ++time) {
-      if (time != 0 && !open().empty()) return;
+    std::string failure;
+    for (std::int64_t time = 0; time < settings_.times && failure.empty(); ++time) {
+      if (time != 0) failure = open();
+      if (!failure.empty()) break;
       if (!play(ends)) return;
+      // A file that was cut off is played as far as it goes.
+      failure = without_name(::pcap_geterr(handle_.get()));
     }
     drain(ends);
+    if (failure.empty()) return;
+    ::send(ends.control.get(), failure.data(), failure.size(), MSG_NOSIGNAL);
   }
 
  private:
+  // libpcap's sentences may begin with the name, which is said anyway.
+  std::string without_name(std::string_view sentence) const {
+    const std::string name = settings_.file + ": ";
+    if (sentence.starts_with(name)) sentence.remove_prefix(name.size());
+    return printable(sentence);
+  }
+
   // False when nobody listens any more.
   bool play(const CableEnds& ends) {
     const Time start = monotonic_now();

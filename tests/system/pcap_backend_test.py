@@ -225,6 +225,19 @@ def test_a_file_is_played_whole_and_many_times(switch: Switch, tmp_path: Path) -
         wait_until("it is over", lambda: str(file) not in str(plugged(switch)))
         # The port is free again.
         assert not crosses(bob, bob, BOB)
+    switch.wait_log(f"{file}: it is at its end")
+
+
+def test_a_file_that_was_cut_off_is_played_as_far_as_it_goes(switch: Switch, tmp_path: Path) -> None:
+    file = tmp_path / "lab.pcap"
+    sent = [broadcast(ALICE, f"frame {number}".encode()) for number in range(3)]
+    write_pcap(file, [(0.0, data) for data in sent])
+    os.truncate(file, file.stat().st_size - 10)
+    with switch.client() as bob, switch.console() as console:
+        console.check(f"port/plug replay://{file}")
+        for data in sent[:2]:
+            assert bob.recv(5) == data
+    switch.wait_log(f"{file}: truncated dump file")
 
 
 def test_what_is_no_capture_is_refused_with_a_reason(switch: Switch, tmp_path: Path) -> None:
@@ -234,7 +247,9 @@ def test_what_is_no_capture_is_refused_with_a_reason(switch: Switch, tmp_path: P
         console.check(f"port/plug replay://{file}")
         switch.wait_log("unknown file format")
         console.check(f"port/plug replay://{tmp_path}/none")
-        switch.wait_log("No such file or directory")
+        # The name once.
+        switch.wait_log(f": {tmp_path}/none: No such file or directory")
+        assert f"{tmp_path}/none: {tmp_path}/none" not in switch.log_text()
         for keys in ("?speed=0", "?speed=fast", "?speed=nan", "?times=0", "?limit=3"):
             assert console.code(f"port/plug replay://{file}{keys}") == 1022
         assert console.code("port/plug replay://") == 1022
