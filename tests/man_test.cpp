@@ -368,6 +368,23 @@ TEST(ManPages, ShowFilesWithoutProblems) {
   EXPECT_GE(shown, 5);
 }
 
+// As a shell reads them; what is between quotes is one word.
+std::vector<std::string> shell_words(std::string_view line) {
+  std::vector<std::string> words;
+  bool quoted = false;
+  for (std::size_t end = line.find('"'); !line.empty(); end = line.find('"')) {
+    const std::string_view piece = line.substr(0, end);
+    if (quoted) {
+      words.emplace_back(piece);
+    } else {
+      for (const std::string_view word : split_words(piece)) words.emplace_back(word);
+    }
+    quoted = !quoted;
+    line.remove_prefix(end == std::string_view::npos ? line.size() : end + 1);
+  }
+  return words;
+}
+
 TEST(ManPages, ShowLinesThatLanyardTakes) {
   Lines lines = examples(read_lines("man/lanyard.1"));
   for (const char* name : {"man/lanyard-networks.7", "README.md"}) {
@@ -376,8 +393,7 @@ TEST(ManPages, ShowLinesThatLanyardTakes) {
   int shown = 0;
   for (const std::string& line : lines) {
     const std::string_view command = std::string_view(line).substr(0, line.find('#'));
-    std::vector<std::string> words;
-    for (const std::string_view word : split_words(command)) words.emplace_back(word);
+    std::vector<std::string> words = shell_words(command);
     if (!words.empty() && words.front() == "sudo") words.erase(words.begin());
     if (words.size() < 2 || words.front() != "lanyard") continue;
     ++shown;

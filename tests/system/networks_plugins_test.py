@@ -201,6 +201,16 @@ def test_a_bad_plugin_refuses_the_reload_and_nothing_changes(bad: str, sentence:
             assert not one.ctl_closed(0.1)
 
 
+def test_a_plugin_of_vde_switch_is_refused_with_a_sentence() -> None:
+    plugin = PLUGINS.parents[2] / "tests/plugins/vde_tree.so"
+    if not plugin.exists():
+        pytest.skip(f"{plugin} is not built")
+    with NetworksDaemon(LAN) as daemon:
+        with pytest.raises(RpcFailed, match="a plugin of vde_switch, which knows one switch only"):
+            daemon.rpc("plugin.add", network="lan", plugin=str(plugin))
+        assert plugins(daemon) == []
+
+
 def test_a_daemon_does_not_start_with_a_bad_plugin() -> None:
     with NetworksDaemon(lan("'nonesuch'"), wait=False) as daemon:
         assert daemon.wait_exit() == 1

@@ -309,7 +309,6 @@ TEST(ConfigFile, PluginsAreRefusedWithTheirPlace) {
   } rows[]{
       {"['pdump active=1']", "semicolons"},
       {"['acl', '/x/acl.so; acl/default deny']", "acl is there twice"},
-      {"'acl'", "plugins"},
       {"['./acl.so']", "absolute path"},
   };
   for (const auto& row : rows) {
