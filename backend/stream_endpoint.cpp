@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "switch/base/transient_error.h"
 #include "switch/frame/frame_pool.h"
 
 namespace lanyard {
@@ -89,7 +90,7 @@ Rx StreamEndpoint::receive(FrameBatch& into) {
     const ssize_t count = ::read(input_.get(), room.data(), room.size());
     reader_.added(count > 0 ? static_cast<std::size_t>(count) : 0);
     if (count == 0) return Rx::closed;
-    if (count < 0) return errno == EAGAIN || errno == EINTR ? Rx::drained : Rx::closed;
+    if (count < 0) return is_transient(errno) ? Rx::drained : Rx::closed;
     read = true;
   }
   return Rx::more;
@@ -111,6 +112,9 @@ Transmitted StreamEndpoint::transmit(std::span<const Outgoing> frames) {
 bool StreamEndpoint::add(const Outgoing& out) {
   const std::size_t size = out.wire_size();
   if (waiting_.size() - written_ + kLengthSize + size > kWaitingMax) return false;
+  // Whole or not at all: a frame that ends early would shift all that follow.
+  const std::size_t needed = waiting_.size() + kLengthSize + size;
+  if (waiting_.capacity() < needed) waiting_.reserve(std::max(needed, 2 * waiting_.capacity()));
   waiting_.push_back(static_cast<std::uint8_t>(size >> 8));
   waiting_.push_back(static_cast<std::uint8_t>(size & 0xff));
   std::array<iovec, kGatherMax> parts{};
@@ -128,7 +132,7 @@ bool StreamEndpoint::write_out() {
     const ssize_t count =
         ::write(output_.get(), waiting_.data() + written_, waiting_.size() - written_);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == EAGAIN) {
+    if (count < 0 && is_transient(errno)) {
       waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(written_));
       written_ = 0;
       return false;

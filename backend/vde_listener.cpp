@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "switch/base/text.h"
+#include "switch/base/transient_error.h"
 
 namespace lanyard {
 namespace {
@@ -236,7 +237,7 @@ void VdeListener::on_control(Connection& connection) {
 void VdeListener::read_request(Connection& connection) {
   std::array<std::uint8_t, kRequestMax> chunk{};
   const ssize_t count = ::recv(connection.control.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (count < 0 && is_transient(errno)) return;
   if (count <= 0) return drop(connection);
   connection.received.insert(connection.received.end(), chunk.begin(), chunk.begin() + count);
   VdeParse parse = parse_vde_request(connection.received);
@@ -262,7 +263,7 @@ void VdeListener::read_request(Connection& connection) {
 void VdeListener::ignore_input(Connection& connection) {
   std::array<std::uint8_t, kRequestMax> chunk{};
   const ssize_t count = ::recv(connection.control.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (count < 0 && is_transient(errno)) return;
   if (count <= 0) return drop(connection);
   if (connection.ignored == 0) {
     complain("client '{}' sent {} bytes after its request; ignored",

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "switch/base/transient_error.h"
 #include "switch/control/banner.h"
 #include "switch/control/plugin_host.h"
 
@@ -101,7 +102,7 @@ void ConsoleSession::on_input() {
 bool ConsoleSession::read_some() {
   std::array<char, 16384> chunk{};
   const ssize_t count = ::read(input_, chunk.data(), chunk.size());
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (count < 0 && is_transient(errno)) return false;
   if (count > 0) {
     reader_.add({chunk.data(), static_cast<std::size_t>(count)});
   } else {
@@ -249,7 +250,7 @@ void ConsoleSession::flush() {
       continue;
     }
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno != EAGAIN) {
+    if (count < 0 && !is_transient(errno)) {
       out_.clear();
       // Nobody reads any more. The terminal's input still counts.
       if (kind_ == Kind::socket) finish();

@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 
+#include "switch/base/transient_error.h"
+
 namespace lanyard {
 
 LineChannel::LineChannel(UniqueFd fd, Limits limits, Callbacks callbacks)
@@ -46,7 +48,7 @@ void LineChannel::on_events(std::uint32_t events) {
 void LineChannel::read_some() {
   std::array<char, 65536> chunk;
   const ssize_t count = ::recv(fd_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (count < 0 && is_transient(errno)) return;
   if (count <= 0) {
     input_ended_ = true;
     if (count < 0) close();
@@ -126,7 +128,7 @@ void LineChannel::flush() {
     const ssize_t count =
         ::send(fd_.get(), out_.data() + written_, unsent(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno != EAGAIN) return close();
+    if (count < 0 && !is_transient(errno)) return close();
     if (count < 0) break;
     written_ += static_cast<std::size_t>(count);
   }
