@@ -65,6 +65,7 @@ add_executable(lanyard_tests
   switch/base/sandbox_test.cpp
   switch/base/text_test.cpp
   switch/base/time_test.cpp
+  switch/base/transient_error_test.cpp
   switch/base/unix_socket_test.cpp
   switch/bridge/binding_table_test.cpp
   switch/bridge/bpdu_test.cpp

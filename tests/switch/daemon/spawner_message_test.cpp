@@ -11,6 +11,12 @@ namespace {
 
 using Kind = SpawnerRequest::Kind;
 
+NetworkConfig network_named(std::string name) {
+  NetworkConfig network;
+  network.name = std::move(name);
+  return network;
+}
+
 NetworkConfig a_network() {
   NetworkConfig network;
   network.name = "lab";
@@ -52,7 +58,7 @@ TEST(SpawnerRequest, ComesOutAsItWentIn) {
       {.kind = Kind::clean_up, .id = 1},
       {.kind = Kind::close_host, .id = 2, .interface = "lanyard0"},
       {.kind = Kind::attach_tap, .id = 3, .interface = "tap%d", .offload = true},
-      {.kind = Kind::start_gateway, .id = 4, .network = {.name = "nat"}},
+      {.kind = Kind::start_gateway, .id = 4, .network = network_named("nat")},
       {.kind = Kind::end_gateway, .id = 5, .pid = 4711, .signal = SIGTERM},
       {.kind = Kind::listen, .id = 6, .path = "/run/web"},
       {.kind = Kind::finish, .id = 7},
@@ -110,7 +116,7 @@ TEST(SpawnerRequest, TakesOnlyNamesOfTheirPattern) {
   }
   EXPECT_FALSE(host_passes([](NetworkConfig& network) { network.host->owner = "a b"; }));
   EXPECT_FALSE(host_passes([](NetworkConfig& network) { network.name.assign(33, 'x'); }));
-  EXPECT_FALSE(passes({.kind = Kind::start_gateway, .network = {.name = "--help"}}));
+  EXPECT_FALSE(passes({.kind = Kind::start_gateway, .network = network_named("--help")}));
   EXPECT_FALSE(passes({.kind = Kind::attach_tap, .interface = "%d%d"}));
 }
 
