@@ -24,8 +24,9 @@ constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
 // only while it lags. Unprivileged, the limit is net.core.wmem_max.
 constexpr int kSendBuffer = 4 << 20;
 
-UniqueFd open_spare() {
-  return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+// A copy of one that is there: what could be opened for it is out of reach in a sandbox.
+UniqueFd spare_of(int fd) {
+  return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 bool out_of_descriptors(int error) {
@@ -94,10 +95,7 @@ Result<PinnedSocket> pin_named_socket(const VdeRequest& request, const Identity&
 }  // namespace
 
 VdeListener::VdeListener(Settings settings, std::shared_ptr<VdeShared> shared, Patchbay& patchbay)
-    : settings_(std::move(settings)),
-      shared_(std::move(shared)),
-      patchbay_(patchbay),
-      spare_(open_spare()) {}
+    : settings_(std::move(settings)), shared_(std::move(shared)), patchbay_(patchbay) {}
 
 Result<std::unique_ptr<VdeListener>> VdeListener::open(Settings settings,
                                                        std::shared_ptr<VdeShared> shared,
@@ -114,6 +112,7 @@ Result<std::unique_ptr<VdeListener>> VdeListener::open(Settings settings,
 
 Result<void> VdeListener::listen(UniqueFd listening) {
   listening_ = std::move(listening);
+  spare_ = spare_of(listening_.get());
   Result<EventLoop::Watch> watch = patchbay_.loop().watch(
       listening_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
   if (!watch) return watch.error();
@@ -129,6 +128,7 @@ VdeListener::~VdeListener() {
     plugged_.front()->plug = nullptr;
     drop(*plugged_.front());
   }
+  spare_.reset();
   if (listening_ && !given_)
     shared_->directory->remove_listener(settings_.name, listening_.release());
 }
@@ -171,14 +171,14 @@ bool VdeListener::make_room() {
   UniqueFd turned_away(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   const bool done = static_cast<bool>(turned_away);
   turned_away.reset();
-  spare_ = open_spare();
+  spare_ = spare_of(listening_.get());
   return done;
 }
 
 void VdeListener::pause_accepting() {
   watch_.set_events(0);
   resume_timer_ = patchbay_.loop().after(kAcceptPause, [this] {
-    if (!spare_) spare_ = open_spare();
+    if (!spare_) spare_ = spare_of(listening_.get());
     watch_.set_events(EPOLLIN);
   });
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from support.console import open_console
 from support.frames import broadcast, mac
 from support.gateway_process import NAT, GatewayError, GatewayProcess
 from support.networks_daemon import NetworksDaemon, RpcFailed
-from support.switch_process import Switch
+from support.switch_process import Switch, no_descriptors_left
 from support.waiting import wait_until
 
 BIN = Path(os.environ["LANYARD_BIN"])
@@ -126,6 +127,20 @@ def test_a_switch_serves_in_its_sandbox(tmp_path: Path) -> None:
         with open_console(switch.mgmt_path) as console:
             console.check("vlan/create 5")
             assert console.code(f"load {script}") != 1000
+
+
+def test_a_switch_in_its_sandbox_refuses_without_descriptors_and_never_in_silence() -> None:
+    """It gives up a spare descriptor for that, and must have it back before a console gets its number."""
+    with Switch("--sandbox", "kill", wait=False) as switch:
+        switch.wait_log("sandbox: ")  # and nobody has asked it anything, whose descriptor may be free soon
+        with no_descriptors_left(switch.pid), socket.socket(socket.AF_UNIX) as console:
+            for number in range(2):
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(2)
+                    client.connect(str(switch.ctl_dir / "ctl"))
+                    assert client.recv(1) == b"", number
+                if number == 0:
+                    console.connect(str(switch.mgmt_path))
 
 
 def test_a_switch_without_the_option_is_as_it_was() -> None:
