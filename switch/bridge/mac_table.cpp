@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "switch/bridge/mac_table.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
+#include <new>
 
 namespace lanyard {
 
@@ -10,11 +13,21 @@ MacTable::MacTable(std::uint64_t secret, std::size_t entries_max)
     : secret_(secret | 1),
       entries_max_(std::max<std::size_t>(entries_max, 1)),
       mask_(std::bit_ceil(entries_max_) - 1),
-      buckets_(std::make_unique<Index[]>(mask_ + 1)),
-      nodes_(new Node[entries_max_]),
+      buckets_(make_buckets(mask_ + 1)),
+      nodes_(new Node[entries_max_ + 1]),
       owners_(1),
-      vlan_flushed_(kVlanIds) {
-  std::fill_n(buckets_.get(), mask_ + 1, kNil);
+      vlan_flushed_(kVlanIds) {}
+
+void MacTable::Unmap::operator()(Index* buckets) const {
+  ::munmap(buckets, bytes);
+}
+
+std::unique_ptr<MacTable::Index[], MacTable::Unmap> MacTable::make_buckets(std::size_t count) {
+  const std::size_t bytes = count * sizeof(Index);
+  void* const memory =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return {static_cast<Index*>(memory), Unmap{bytes}};
 }
 
 MacTable::LearnResult MacTable::learn(MacAddress mac, VlanId vlan, PortId port,
@@ -152,7 +165,7 @@ void MacTable::forget(Index index) {
 }
 
 MacTable::Index MacTable::allocate(std::optional<MacEntry>& evicted, std::uint32_t now_s) {
-  if (free_ == kNil && used_ < entries_max_) return static_cast<Index>(used_++);
+  if (free_ == kNil && used_ <= entries_max_) return static_cast<Index>(used_++);
   if (free_ == kNil && stale_ != kNil) forget(stale_);
   if (free_ == kNil) {
     const Index victim = victim_of(greediest());

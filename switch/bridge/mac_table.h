@@ -11,9 +11,12 @@
 //
 // Entries live in a node pool chained from a power-of-two bucket array: 32 bytes a node, no
 // allocation after construction, and a node's index is stable, so it can sit in its port's list,
-// oldest first, at the same time. Lane thread only; time is a parameter, in whole seconds.
+// oldest first, at the same time. An empty table is memory that nobody has touched: a network that
+// begins holds up no other one, and costs what its stations need. Lane thread only; time is a
+// parameter, in whole seconds.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -113,7 +116,7 @@ class MacTable {
 
  private:
   using Index = std::uint32_t;
-  static constexpr Index kNil = 0xffffffff;
+  static constexpr Index kNil = 0;  // as the kernel gives memory; no node has this number
 
   // Not initialised on purpose: nodes from used_ on are memory nobody has touched.
   struct Node {
@@ -128,6 +131,13 @@ class MacTable {
   };
   static_assert(sizeof(Node) == 32);
   static constexpr std::uint64_t kFree = ~std::uint64_t{0};
+
+  // calloc(3) would hand out used memory, written over, once a table of this size has been freed.
+  struct Unmap {
+    std::size_t bytes;
+    void operator()(Index* buckets) const;
+  };
+  static std::unique_ptr<Index[], Unmap> make_buckets(std::size_t count);
 
   // What the table knows of one port.
   struct Owner {
@@ -169,13 +179,13 @@ class MacTable {
   std::uint64_t secret_;
   std::size_t entries_max_;
   std::size_t mask_;
-  std::unique_ptr<Index[]> buckets_;
+  std::unique_ptr<Index[], Unmap> buckets_;
   std::unique_ptr<Node[]> nodes_;
-  std::size_t used_ = 0;  // nodes ever used; the rest is untouched memory
+  std::size_t used_ = 1;  // behind the nodes ever used; the rest is untouched memory
   Index free_ = kNil;     // list of forgotten nodes
   Index stale_ = kNil;    // nodes of flushed ports, linked by `newer`, still in their buckets
   std::size_t live_ = 0;
-  std::size_t sweep_at_ = 0;
+  std::size_t sweep_at_ = 1;
   std::uint32_t flushes_ = 1;
   PortId greediest_ = 0;
   std::size_t holders_ = 0;  // ports that own at least one entry
@@ -195,13 +205,13 @@ bool MacTable::sweep(std::uint32_t now_s, std::size_t budget, Forgotten&& forgot
     if (!flushed) forgotten(entry);
   }
   if (sweep_at_ < used_) return false;
-  sweep_at_ = 0;
+  sweep_at_ = 1;
   return true;
 }
 
 template <typename Visit>
 std::size_t MacTable::visit_from(std::size_t from, std::uint32_t now_s, Visit&& visit) const {
-  for (; from < used_; ++from) {
+  for (from = std::max<std::size_t>(from, 1); from < used_; ++from) {
     if (valid(nodes_[from]) && !visit(entry_of(nodes_[from], now_s))) return from + 1;
   }
   return from;
