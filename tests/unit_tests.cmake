@@ -138,6 +138,7 @@ add_executable(lanyard_tests
   switch/runtime/busy_poll_test.cpp
   switch/runtime/event_loop_test.cpp
   switch/runtime/lane_test.cpp
+  switch/runtime/memory_reserve_test.cpp
   switch/runtime/wake_moderation_test.cpp
 )
 target_link_libraries(lanyard_tests PRIVATE

@@ -259,8 +259,8 @@ void Switch::emit(Port& out, bool tagged, FrameRef&& frame) {
   }
   ++pending_frames_;
   if (!out.dirty) {
-    out.dirty = true;
     dirty_.push_back(&out);
+    out.dirty = true;
   }
   if (out.pending.room() == 0) flush_port(out);
 }
@@ -303,8 +303,8 @@ void Switch::deliver(Port& port, std::span<Outgoing> frames) {
     }
     plug->send(frames, pool_);
     if (plug->has_backlog() && !plug->waiting_writable) {
-      plug->waiting_writable = true;
       backlogged_.push_back(plug.get());
+      plug->waiting_writable = true;
     }
   }
 }

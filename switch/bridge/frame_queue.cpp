@@ -2,6 +2,7 @@
 #include "switch/bridge/frame_queue.h"
 
 #include <cstring>
+#include <new>
 
 #include "switch/frame/frame_pool.h"
 
@@ -41,7 +42,8 @@ bool FrameQueue::fit_ring() {
   const std::size_t second = wrap_ != 0 ? tail_ : 0;
   if (first + second > bytes_max_) return false;
   // Not value-initialised: pages stay untouched until frames reach them.
-  std::unique_ptr<std::uint8_t[]> ring(new std::uint8_t[bytes_max_]);
+  std::unique_ptr<std::uint8_t[]> ring(new (std::nothrow) std::uint8_t[bytes_max_]);
+  if (ring == nullptr) return false;
   if (first != 0) std::memcpy(ring.get(), ring_.get() + head_, first);
   if (second != 0) std::memcpy(ring.get() + first, ring_.get(), second);
   ring_ = std::move(ring);

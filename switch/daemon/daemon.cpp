@@ -106,6 +106,7 @@ Result<void> Daemon::make_parts() {
   Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
   if (!loop) return loop.error();
   loop_ = loop.take();
+  reserve_.emplace(*loop_, log_);
   loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
   loop_->moderate_wake_ups();
   hub_ = std::make_unique<DebugHub>(*loop_, log_);

@@ -16,6 +16,7 @@
 #include "switch/daemon/kept_process.h"
 #include "switch/daemon/options.h"
 #include "switch/frame/frame_pool.h"
+#include "switch/runtime/memory_reserve.h"
 
 namespace lanyard {
 
@@ -59,6 +60,7 @@ class Daemon {
 
   FramePool& pool_;
   std::unique_ptr<EventLoop> loop_;
+  std::optional<MemoryReserve> reserve_;
   std::unique_ptr<DebugHub> hub_;
   std::unique_ptr<Switch> switch_;
   std::unique_ptr<Lane> lane_;

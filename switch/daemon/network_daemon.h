@@ -21,6 +21,7 @@
 #include "switch/daemon/networks_options.h"
 #include "switch/daemon/reload.h"
 #include "switch/frame/frame_pool.h"
+#include "switch/runtime/memory_reserve.h"
 
 namespace lanyard {
 
@@ -97,6 +98,7 @@ class NetworkDaemon final : public RpcHost {
   BackendRegistry backends_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<Spawner> spawner_;
+  std::optional<MemoryReserve> reserve_;
   std::unique_ptr<NetworkEnvironment> environment_;
   Configuration configuration_;  // groups; the networks have theirs themselves
   Networks networks_;

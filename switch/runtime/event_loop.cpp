@@ -13,6 +13,11 @@
 #include "switch/base/text.h"
 
 namespace lanyard {
+namespace {
+
+constexpr int kUnsetPause_ms = 10;
+
+}  // namespace
 
 EventLoop::Watch& EventLoop::Watch::operator=(Watch&& other) noexcept {
   if (this != &other) {
@@ -32,13 +37,28 @@ void EventLoop::Watch::set_events(std::uint32_t epoll_events) {
   Slot& slot = *loop_->slots_[slot_];
   if (slot.events == epoll_events) return;
   slot.events = epoll_events;
-  if (slot.always_ready) return;
+  if (slot.always_ready || loop_->tell_kernel(slot_)) return;
+  slot.unset = true;
+  loop_->unset_ = true;
+}
+
+// A registered descriptor cannot be modified only for lack of kernel memory.
+bool EventLoop::tell_kernel(std::uint32_t index) {
+  const Slot& slot = *slots_[index];
   epoll_event event{};
-  event.events = epoll_events;
-  event.data.u64 = tag(slot_, slot.generation);
-  // Modifying a registered descriptor cannot fail but for lack of kernel memory, and then the old
-  // interest simply stays.
-  ::epoll_ctl(loop_->epoll_.get(), EPOLL_CTL_MOD, slot.fd, &event);
+  event.events = slot.events;
+  event.data.u64 = tag(index, slot.generation);
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, slot.fd, &event) == 0;
+}
+
+// Tries again: a listener that is not listened to would be lost for good.
+void EventLoop::set_unset() {
+  unset_ = false;
+  for (std::uint32_t index = 0; index < slots_.size(); ++index) {
+    Slot& slot = *slots_[index];
+    slot.unset = slot.unset && slot.live && !tell_kernel(index);
+    unset_ = unset_ || slot.unset;
+  }
 }
 
 EventLoop::Timer& EventLoop::Timer::operator=(Timer&& other) noexcept {
@@ -60,6 +80,16 @@ void EventLoop::Timer::reset() {
   loop_ = nullptr;
 }
 
+void EventLoop::Timer::hurry() {
+  if (loop_ == nullptr) return;
+  const auto at = loop_->alarm_times_.find(id_);
+  if (at == loop_->alarm_times_.end()) return;
+  auto node = loop_->alarms_.extract({at->second, id_});
+  at->second = loop_->now_;
+  node.key() = {at->second, id_};
+  loop_->alarms_.insert(std::move(node));
+}
+
 Result<std::unique_ptr<EventLoop>> EventLoop::create() {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return Error{errno, fmt::format("epoll_create1: {}", std::strerror(errno))};
@@ -75,19 +105,15 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
 }
 
 Result<EventLoop::Watch> EventLoop::watch(int fd, std::uint32_t epoll_events, Ready ready) {
-  std::uint32_t index = 0;
-  if (free_slots_.empty()) {
-    index = static_cast<std::uint32_t>(slots_.size());
-    slots_.push_back(std::make_unique<Slot>());
-  } else {
-    index = free_slots_.back();
-    free_slots_.pop_back();
-  }
+  if (free_slots_.empty()) add_slot();
+  const std::uint32_t index = free_slots_.back();
+  free_slots_.pop_back();
   Slot& slot = *slots_[index];
   slot.fd = fd;
   slot.events = epoll_events;
   slot.live = true;
   slot.always_ready = false;
+  slot.unset = false;
   slot.ready = std::move(ready);
   epoll_event event{};
   event.events = epoll_events;
@@ -109,6 +135,16 @@ Result<EventLoop::Watch> EventLoop::watch(int fd, std::uint32_t epoll_events, Re
   return watch;
 }
 
+// All that a slot will ever need on its way out is there from the beginning: an end must not fail.
+void EventLoop::add_slot() {
+  const std::size_t count = slots_.size() + 1;
+  for (auto* list : {&free_slots_, &removed_, &sweeping_}) {
+    if (list->capacity() < count) list->reserve(2 * count);
+  }
+  slots_.push_back(std::make_unique<Slot>());
+  free_slots_.push_back(static_cast<std::uint32_t>(count - 1));
+}
+
 EventLoop::Timer EventLoop::after(Duration delay, Expired expired) {
   return arm(delay, {Duration{0}, std::move(expired)});
 }
@@ -122,13 +158,12 @@ EventLoop::Timer EventLoop::every(Duration period, Expired expired) {
 }
 
 EventLoop::Timer EventLoop::arm(Duration delay, Alarm alarm) {
-  const std::uint64_t id = next_alarm_++;
-  const Time due = now_ + delay;
-  alarms_[{due, id}] = std::move(alarm);
-  alarm_times_[id] = due;
   Timer timer;
   timer.loop_ = this;
-  timer.id_ = id;
+  timer.id_ = next_alarm_++;
+  const Time due = now_ + delay;
+  alarm_times_[timer.id_] = due;
+  alarms_[{due, timer.id_}] = std::move(alarm);
   return timer;
 }
 
@@ -175,6 +210,7 @@ int EventLoop::wait(bool poll_only) {
     sleep(pause);
     return fetch(0);
   }
+  if (unset_) return fetch(kUnsetPause_ms);
   if (!busy_poll_.enabled()) return fetch(-1);
   const Time begin = monotonic_now();
   const int count = look_then_sleep(begin);
@@ -212,6 +248,7 @@ int EventLoop::look_until(Time due) {
 }
 
 void EventLoop::run_once(bool poll_only) {
+  if (unset_) set_unset();
   set_deadline();
   const int count = wait(poll_only || has_due_slot());
   if (count > 0) dispatch(fetched_, static_cast<std::size_t>(count));
@@ -219,7 +256,7 @@ void EventLoop::run_once(bool poll_only) {
     // By index: callbacks may add slots.
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       Slot& slot = *slots_[i];
-      if (slot.due()) slot.ready(slot.events & (EPOLLIN | EPOLLOUT));
+      if (slot.due()) run([&] { slot.ready(slot.events & (EPOLLIN | EPOLLOUT)); });
     }
   }
   expire();
@@ -236,7 +273,7 @@ void EventLoop::dispatch(const std::vector<epoll_event>& events, std::size_t cou
     const auto index = static_cast<std::uint32_t>(events[i].data.u64);
     const auto generation = static_cast<std::uint32_t>(events[i].data.u64 >> 32);
     Slot& slot = *slots_[index];
-    if (slot.live && slot.generation == generation) slot.ready(events[i].events);
+    if (slot.live && slot.generation == generation) run([&] { slot.ready(events[i].events); });
   }
 }
 
@@ -247,19 +284,24 @@ void EventLoop::expire() {
   while (!alarms_.empty() && alarms_.begin()->first.first <= now_) {
     const auto [due, id] = alarms_.begin()->first;
     if (id >= first_new) return;
-    Alarm alarm = std::move(alarms_.begin()->second);
-    alarms_.erase(alarms_.begin());
-    if (alarm.period.count() == 0) {
+    auto node = alarms_.extract(alarms_.begin());
+    Expired expired = std::move(node.mapped().expired);
+    if (node.mapped().period.count() == 0) {
       alarm_times_.erase(id);
-      alarm.expired();
+      run(expired);
       continue;
     }
     // A period that was missed while the machine slept is not made up for.
-    const Time next = std::max(due + alarm.period, now_ + Duration{1});
-    alarm_times_[id] = next;
-    const Expired expired = alarm.expired;
-    alarms_[{next, id}] = std::move(alarm);
-    expired();
+    const Time next = std::max(due + node.mapped().period, now_ + Duration{1});
+    alarm_times_.at(id) = next;
+    node.key() = {next, id};
+    alarms_.insert(std::move(node));
+    run(expired);
+    // Unless it has ended itself.
+    const auto again = alarm_times_.find(id);
+    if (again != alarm_times_.end()) {
+      alarms_.at({again->second, id}).expired = std::move(expired);
+    }
   }
 }
 
@@ -277,12 +319,15 @@ void EventLoop::remove(std::uint32_t index) {
 
 // The callbacks of removed slots end here, where none of them can be running.
 void EventLoop::sweep() {
-  for (const std::uint32_t index : std::exchange(removed_, {})) {
+  // Their ends may remove others.
+  sweeping_.swap(removed_);
+  for (const std::uint32_t index : sweeping_) {
     Slot& slot = *slots_[index];
     ++slot.generation;
     slot.ready = nullptr;
     free_slots_.push_back(index);
   }
+  sweeping_.clear();
 }
 
 }  // namespace lanyard

@@ -20,6 +20,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -64,6 +65,8 @@ class EventLoop {
     Timer& operator=(const Timer&) = delete;
     ~Timer() { reset(); }
     void reset();
+    // Due at once. It needs no memory: what must not fail is prepared as a timer that is far away.
+    void hurry();
     explicit operator bool() const { return loop_ != nullptr; }
 
    private:
@@ -99,6 +102,20 @@ class EventLoop {
     ++frames_carried_;
     mtu_frames_carried_ += 1 + frame_size / kMtuFrame;
   }
+  // Callbacks that found no memory (std::bad_alloc), and so have not done all that they were to.
+  // The others go on: what was readable still is, and a peer that is not answered asks again.
+  std::uint64_t given_up() const { return given_up_; }
+  // The same for work of the lane's own.
+  template <typename Work>
+  bool run(Work&& work) {
+    try {
+      work();
+      return true;
+    } catch (const std::bad_alloc&) {
+      ++given_up_;
+      return false;
+    }
+  }
   bool stopped() const { return stopped_; }
 
  private:
@@ -108,6 +125,7 @@ class EventLoop {
     std::uint32_t generation = 0;
     bool live = false;
     bool always_ready = false;
+    bool unset = false;  // `events` is not what the kernel knows
     Ready ready;
     // Ready now, without the kernel having to say so.
     bool due() const { return live && always_ready && (events & (EPOLLIN | EPOLLOUT)) != 0; }
@@ -130,6 +148,9 @@ class EventLoop {
   void set_deadline();
   void dispatch(const std::vector<epoll_event>& events, std::size_t count);
   void expire();
+  void add_slot();
+  bool tell_kernel(std::uint32_t index);
+  void set_unset();
   void remove(std::uint32_t slot);
   void sweep();
   Timer arm(Duration delay, Alarm alarm);
@@ -153,6 +174,9 @@ class EventLoop {
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<std::uint32_t> removed_;
+  std::vector<std::uint32_t> sweeping_;
+  bool unset_ = false;  // the kernel had no room for what some slot waits for
+  std::uint64_t given_up_ = 0;
   std::size_t always_ready_ = 0;  // slots that epoll cannot watch
   std::vector<epoll_event> fetched_ = std::vector<epoll_event>(128);
   std::map<std::pair<Time, std::uint64_t>, Alarm> alarms_;

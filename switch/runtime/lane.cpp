@@ -52,11 +52,11 @@ void Lane::serve_ready() {
   serving_.swap(ready_);
   for (Cord* cord : serving_) {
     cord->ready = false;
-    if (!cord->closing) serve(*cord);
-    if (switch_.pending_frames() >= kFlushThreshold) flush();
+    if (!cord->closing && !loop_.run([&] { serve(*cord); })) batch_.clear();
+    if (switch_.pending_frames() >= kFlushThreshold) loop_.run([&] { flush(); });
   }
   serving_.clear();
-  flush();
+  loop_.run([&] { flush(); });
   end_closing();
 }
 
@@ -90,8 +90,8 @@ void Lane::on_events(Cord& cord, std::uint32_t events) {
 
 void Lane::make_ready(Cord& cord) {
   if (cord.ready) return;
-  cord.ready = true;
   ready_.push_back(&cord);
+  cord.ready = true;
 }
 
 Result<PortId> Lane::reserve(const PlugRequest& request) {
@@ -104,6 +104,10 @@ Result<Plug*> Lane::plug(PortId id, std::unique_ptr<Endpoint> endpoint, Plug::Tr
                          Unplugged unplugged) {
   if (switch_.port(id) == nullptr) {
     return Error{ENXIO, fmt::format("port {} does not exist", id)};
+  }
+  // An end must not fail for want of memory, so all that it takes is there from the beginning.
+  for (auto* list : {&closing_, &ending_}) {
+    if (list->capacity() <= cords_.size()) list->reserve(2 * cords_.size() + 2);
   }
   auto cord = std::make_unique<Cord>();
   Cord* const at = cord.get();
@@ -145,13 +149,16 @@ void Lane::close_plug(Plug& plug, UnplugReason reason) {
 // Plugs end between turns, when nothing on the way of a frame can still refer to them.
 void Lane::end_closing() {
   if (closing_.empty()) return;
-  note_change();
-  for (Cord* cord : std::exchange(closing_, {})) {
+  loop_.run([&] { note_change(); });
+  // The end of one may be that of another, which waits for the next turn.
+  ending_.swap(closing_);
+  for (Cord* cord : ending_) {
     if (cord->ready) std::erase(ready_, cord);
     Plug* const plug = cord->plug;
-    switch_.unplug(*plug);
+    loop_.run([&] { switch_.unplug(*plug); });
     cords_.erase(plug);
   }
+  ending_.clear();
 }
 
 void Lane::wake(Plug& plug) {

@@ -94,6 +94,7 @@ class Lane final : public Patchbay {
   std::vector<Cord*> ready_;
   std::vector<Cord*> serving_;
   std::vector<Cord*> closing_;
+  std::vector<Cord*> ending_;
   std::vector<std::unique_ptr<Service>> services_;
   Duration sweep_period_ = std::chrono::seconds(2);
   EventLoop::Timer sweep_timer_;

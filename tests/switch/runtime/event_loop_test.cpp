@@ -424,6 +424,41 @@ TEST_F(EventLoopTest, HoldsTheTimeBetweenRounds) {
   EXPECT_GE(loop_->now(), held);
 }
 
+TEST_F(EventLoopTest, HurriesATimerThatWasFarAway) {
+  int ticks = 0;
+  Timer far = loop_->after(std::chrono::hours(1), [&] { ++ticks; });
+  Timer period = loop_->every(std::chrono::hours(1), [&] { ++ticks; });
+  Timer none;
+  far.hurry();
+  period.hurry();
+  none.hurry();
+  loop_->run_once(false);
+  EXPECT_EQ(ticks, 2);
+  far.hurry();
+  loop_->run_once(true);
+  EXPECT_EQ(ticks, 2) << "it has been";
+}
+
+TEST_F(EventLoopTest, GoesOnWhenACallbackFindsNoMemory) {
+  Pipe starved;
+  Pipe other;
+  int heard = 0;
+  int ticks = 0;
+  const Watch first = watch(starved.read_end.get(), [] { throw std::bad_alloc(); });
+  const Watch second = watch(other.read_end.get(), [&] { ++heard; });
+  const Timer once = loop_->after(milliseconds(0), [] { throw std::bad_alloc(); });
+  const Timer again = loop_->every(milliseconds(1), [&] {
+    if (++ticks == 1) throw std::bad_alloc();
+    loop_->stop();
+  });
+  starved.fill();
+  other.fill();
+  while (!loop_->stopped()) loop_->run_once(false);
+  EXPECT_GT(heard, 0);
+  EXPECT_EQ(ticks, 2) << "a period goes on";
+  EXPECT_GE(loop_->given_up(), 3U);
+}
+
 TEST_F(EventLoopTest, SaysThatItHasBeenStopped) {
   EXPECT_FALSE(loop_->stopped());
   loop_->stop();
