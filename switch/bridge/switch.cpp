@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 
 #include "switch/base/text.h"
 #include "switch/bridge/spanning_tree.h"
@@ -110,6 +111,21 @@ Plug& Switch::plug(Port& port, std::unique_ptr<Endpoint> endpoint, Plug::Traits 
   if (first) port.current_user = traits.identity.uid;
   Plug& plug = port.add_plug(
       std::make_unique<Plug>(port, std::move(endpoint), std::move(traits), port.queue_bytes_max));
+  try {
+    announce(port, plug, first);
+  } catch (const std::bad_alloc&) {
+    // Nobody would ever unplug it, for nobody has it.
+    const std::unique_ptr<Plug> taken = port.take_plug(plug);
+    if (first) {
+      port.current_user = kNoUser;
+      set_carrying(port, false);
+    }
+    throw;
+  }
+  return plug;
+}
+
+void Switch::announce(const Port& port, const Plug& plug, bool first) {
   if (first && port.link_up) set_carrying(port, true);
   if (!first) spanning_tree_->port_changed(port.id());
   Event event;
@@ -117,12 +133,10 @@ Plug& Switch::plug(Port& port, std::unique_ptr<Endpoint> endpoint, Plug::Traits 
   event.endpoint_id = plug.traits().id;
   event.kind = Event::Kind::endpoint_added;
   events_.on_event(event);
-  if (!plug.traits().description.empty()) {
-    event.kind = Event::Kind::port_described;
-    event.text = plug.traits().description;
-    events_.on_event(event);
-  }
-  return plug;
+  if (plug.traits().description.empty()) return;
+  event.kind = Event::Kind::port_described;
+  event.text = plug.traits().description;
+  events_.on_event(event);
 }
 
 void Switch::unplug(Plug& gone) {

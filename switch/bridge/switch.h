@@ -177,6 +177,7 @@ class Switch {
   void end_if_shut(Port& port);
 
   Port& make_port(PortId id, bool allocatable);
+  void announce(const Port& port, const Plug& plug, bool first);
   void set_carrying(const Port& port, bool carrying);
   void discard_pending(Port& port, Drop why);
   bool may_use(const Port& port, const Identity& who) const;

@@ -121,10 +121,14 @@ Result<Plug*> Lane::plug(PortId id, std::unique_ptr<Endpoint> endpoint, Plug::Tr
   cord->unplugged = std::move(unplugged);
   // A backend without an ID of its own gets one no descriptor has.
   if (traits.id < 0) traits.id = next_endpoint_id_++;
+  // Its place in the list comes first: a plug without a cord would stay for ever.
+  auto place = cords_.extract(cords_.emplace(nullptr, std::move(cord)).first);
+  cords_.reserve(cords_.size() + 1);
   Plug& plug = switch_.plug(*switch_.port(id), std::move(endpoint), std::move(traits));
-  cord->plug = &plug;
-  cords_.emplace(&plug, std::move(cord));
-  note_change();
+  at->plug = &plug;
+  place.key() = &plug;
+  cords_.insert(std::move(place));
+  loop_.run([&] { note_change(); });
   return &plug;
 }
 

@@ -33,12 +33,13 @@
 #include <unistd.h>
 
 /* What can fail, in the order of the rows. */
-#define KINDS(X)                                                                                 \
-  X(accept4)                                                                                     \
-  X(bind) X(connect) X(epoll_ctl) X(epoll_wait) X(fcntl) X(free) X(fstat) X(fsync) X(getsockopt) \
-      X(ioctl) X(listen) X(malloc) X(memfd_create) X(mmap) X(open) X(poll) X(read) X(readv)      \
-          X(recv) X(recvmmsg) X(recvmsg) X(rename) X(send) X(sendmmsg) X(sendmsg) X(setsockopt)  \
-              X(socket) X(unlink) X(write) X(writev)
+#define KINDS(X)                                                                                  \
+  X(accept4)                                                                                      \
+  X(bind)                                                                                         \
+  X(connect) X(epoll_ctl) X(epoll_wait) X(fcntl) X(free) X(fstat) X(fsync) X(getsockopt) X(ioctl) \
+      X(listen) X(malloc) X(memfd_create) X(mmap) X(open) X(poll) X(read) X(readv) X(recv)        \
+          X(recvmmsg) X(recvmsg) X(rename) X(send) X(sendmmsg) X(sendmsg) X(setsockopt) X(socket) \
+              X(unlink) X(write) X(writev)
 
 #define ENUMERATOR(name) kind_##name,
 enum kind { KINDS(ENUMERATOR) kinds };

@@ -444,8 +444,8 @@ TEST_F(EventLoopTest, GoesOnWhenACallbackFindsNoMemory) {
   Pipe other;
   int heard = 0;
   int ticks = 0;
-  const Watch first = watch(starved.read_end.get(), [] { throw std::bad_alloc(); });
-  const Watch second = watch(other.read_end.get(), [&] { ++heard; });
+  const Watch first = watch(starved.read_end.get(), [](std::uint32_t) { throw std::bad_alloc(); });
+  const Watch second = watch(other.read_end.get(), [&](std::uint32_t) { ++heard; });
   const Timer once = loop_->after(milliseconds(0), [] { throw std::bad_alloc(); });
   const Timer again = loop_->every(milliseconds(1), [&] {
     if (++ticks == 1) throw std::bad_alloc();
