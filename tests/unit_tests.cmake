@@ -139,6 +139,9 @@ add_executable(lanyard_tests
   switch/runtime/event_loop_test.cpp
   switch/runtime/lane_test.cpp
   switch/runtime/memory_reserve_test.cpp
+  switch/runtime/time_slice_test.cpp
+  switch/runtime/turn_times_test.cpp
+  switch/runtime/wake_lead_test.cpp
   switch/runtime/wake_moderation_test.cpp
 )
 target_link_libraries(lanyard_tests PRIVATE

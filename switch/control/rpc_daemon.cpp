@@ -36,6 +36,15 @@ struct Status {
   }
 };
 
+// How long frames had to wait for something else, at most.
+Json turns(const TurnTimes& times) {
+  return {{"count", times.turns()},
+          {"median_us", times.quantile_us(0.5)},
+          {"p99_us", times.quantile_us(0.99)},
+          {"p9999_us", times.quantile_us(0.9999)},
+          {"longest_us", times.longest_us()}};
+}
+
 // A process of ours and what confines it, as the kernel says.
 Json process_row(std::string what, pid_t pid) {
   const std::optional<SandboxStatus> status = read_sandbox_status(pid);
@@ -54,6 +63,7 @@ void status(RpcCall& call) {
                     {"pid", ::getpid()},
                     {"file", call.host.config_file()},
                     {"uptime_s", whole_seconds(call.host.loop().now() - call.host.started())},
+                    {"turns", turns(call.host.loop().turn_times())},
                     {"landlock", landlock_version()},
                     {"processes", Json::array({process_row("switch", ::getpid())})}};
   if (const pid_t pid = call.host.spawner(); pid > 0) {

@@ -19,6 +19,7 @@
 #include "switch/bridge/spanning_tree.h"
 #include "switch/daemon/confinement.h"
 #include "switch/daemon/handover_frames.h"
+#include "switch/runtime/time_slice.h"
 
 namespace lanyard {
 namespace {
@@ -109,6 +110,9 @@ Result<void> Daemon::make_parts() {
   reserve_.emplace(*loop_, log_);
   loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
   loop_->moderate_wake_ups();
+  if (const Result<void> asked = ask_for_short_slices(); !asked) {
+    log_.write(LogLevel::debug, asked.error().text);
+  }
   hub_ = std::make_unique<DebugHub>(*loop_, log_);
   Switch::Settings settings;
   settings.mac = options_.mac.value_or(random_mac());

@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "switch/base/text.h"
+#include "switch/runtime/time_slice.h"
 
 namespace lanyard {
 namespace {
@@ -90,6 +91,7 @@ Result<void> Keeper::prepare() {
   Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
   if (!loop) return loop.error();
   loop_ = loop.take();
+  (void)ask_for_short_slices();  // who watches others must get to it
   executable_ = executable_of("self");
   if (!executable_) return system_error("/proc/self/exe");
   for (const int ignored : {SIGPIPE, SIGXFSZ}) ::signal(ignored, SIG_IGN);

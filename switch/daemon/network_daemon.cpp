@@ -17,6 +17,7 @@
 #include "switch/base/version.h"
 #include "switch/network/config_file.h"
 #include "switch/network/paths.h"
+#include "switch/runtime/time_slice.h"
 
 namespace lanyard {
 namespace {
@@ -108,6 +109,9 @@ Result<void> NetworkDaemon::make_parts() {
   reserve_.emplace(*loop_, log_);
   loop_->set_busy_poll(BusyPoll::of_microseconds(options_.busy_poll_us));
   loop_->moderate_wake_ups();
+  if (const Result<void> asked = ask_for_short_slices(); !asked) {
+    log_.write(LogLevel::debug, asked.error().text);
+  }
   started_ = before_ ? before_->started : loop_->now();
   if (Result<void> started = start_spawner(); !started) return started;
   if (options_.control_path.empty()) options_.control_path = control_socket_path();

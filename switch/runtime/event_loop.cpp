@@ -179,8 +179,8 @@ void EventLoop::set_deadline() {
   if (!alarms_.empty()) {
     const auto& [key, alarm] = *alarms_.begin();
     const Time due = key.first;
-    const bool look_first = alarm.exact && due - kExactLead > now_;
-    nearest = std::max(look_first ? due - kExactLead : due, Time{1});
+    deadline_leads_ = alarm.exact && due - lead_.lead() > now_;
+    nearest = std::max(deadline_leads_ ? due - lead_.lead() : due, Time{1});
   }
   if (nearest == deadline_) return;
   deadline_ = nearest;
@@ -201,10 +201,12 @@ int EventLoop::wait(bool poll_only) {
   busy_poll_.carried(std::exchange(mtu_frames_carried_, 0));
   const std::size_t frames = std::exchange(frames_carried_, 0);
   const Duration pause = moderation_ ? moderation_->round(now_, frames) : Duration{0};
+  const Time begin = monotonic_now();
+  if (std::exchange(turned_, true)) turn_times_.add(begin - now_);
   if (poll_only) return fetch(0);
   if (!alarms_.empty() && alarms_.begin()->second.exact) {
     const Time due = alarms_.begin()->first.first;
-    if (due - monotonic_now() <= kExactLead + pause) return look_until(due);
+    if (due - begin <= lead_.lead() + pause) return look_until(due);
   }
   if (pause != Duration{0}) {
     sleep(pause);
@@ -212,7 +214,6 @@ int EventLoop::wait(bool poll_only) {
   }
   if (unset_) return fetch(kUnsetPause_ms);
   if (!busy_poll_.enabled()) return fetch(-1);
-  const Time begin = monotonic_now();
   const int count = look_then_sleep(begin);
   busy_poll_.waited(now_ - begin);
   return count;
@@ -266,6 +267,7 @@ void EventLoop::run_once(bool poll_only) {
 void EventLoop::dispatch(const std::vector<epoll_event>& events, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     if (events[i].data.u64 == kTimerTag) {
+      if (deadline_leads_) lead_.woken(now_ - deadline_);
       // Setting it anew takes the readiness away; expire() does what is due.
       deadline_ = Time{-1};
       continue;

@@ -10,8 +10,8 @@
 // sleep (in a guest, an exit to the hypervisor each), so one timerfd holds the nearest deadline and
 // is set anew only when that changes. To sleep at all costs more than to carry a frame:
 // busy_poll.h, wake_moderation.h. And the kernel wakes a sleeper late, in a guest by a hundred
-// microseconds and more, so a timer that must be exact is slept for only until shortly before. One
-// thread.
+// microseconds and more, so a timer that must be exact is slept for only until shortly before
+// (wake_lead.h). One thread.
 #pragma once
 
 #include <sys/epoll.h>
@@ -28,6 +28,8 @@
 #include "switch/base/result.h"
 #include "switch/base/time.h"
 #include "switch/runtime/busy_poll.h"
+#include "switch/runtime/turn_times.h"
+#include "switch/runtime/wake_lead.h"
 #include "switch/runtime/wake_moderation.h"
 
 namespace lanyard {
@@ -83,8 +85,8 @@ class EventLoop {
   Result<Watch> watch(int fd, std::uint32_t epoll_events, Ready ready);
   // Once, `delay` after now(); the timer ends with its handle.
   Timer after(Duration delay, Expired expired);
-  // The same, but on time to some microseconds: the last 150 us before it are not slept through, so
-  // it costs a processor for as long.
+  // The same, but on time to some microseconds: the time before it that this machine may be late by
+  // is not slept through, 500 us at most, and costs a processor.
   Timer exactly_after(Duration delay, Expired expired);
   Timer every(Duration period, Expired expired);
 
@@ -117,6 +119,8 @@ class EventLoop {
     }
   }
   bool stopped() const { return stopped_; }
+  // Of all turns so far.
+  const TurnTimes& turn_times() const { return turn_times_; }
 
  private:
   struct Slot {
@@ -159,13 +163,16 @@ class EventLoop {
   }
 
   static constexpr std::size_t kMtuFrame = 1522;
-  static constexpr Duration kExactLead = std::chrono::microseconds(150);
   static constexpr std::uint64_t kTimerTag = ~std::uint64_t{0};
 
   UniqueFd epoll_;
   UniqueFd timer_;
-  Time deadline_{0};  // what timer_ is set to; 0: not set
+  Time deadline_{0};             // what timer_ is set to; 0: not set
+  bool deadline_leads_ = false;  // it is not that of an alarm, but before one that is exact
+  WakeLead lead_;
   Time now_;
+  TurnTimes turn_times_;
+  bool turned_ = false;
   bool stopped_ = false;
   BusyPoll busy_poll_;
   std::optional<WakeModeration> moderation_;
