@@ -333,23 +333,32 @@ void NetworkDaemon::reload(const std::string& file, ReloadDone done) {
     return done(Error{EBUSY, fmt::format("{} reloads wait already", wishes_.size())});
   }
   wishes_.push_back({file, std::move(done)});
-  if (reload_ == nullptr && !next_timer_) next_reload();
+  if (reload_ == nullptr && !next_timer_) await_next_reload();
+}
+
+// Frames wait for the end of a turn, so a reload takes many: to read the file, to check it, and
+// each step of it (reload.h).
+void NetworkDaemon::await_next_reload() {
+  next_timer_ = loop_->after(Duration{0}, [this] {
+    next_timer_.reset();
+    next_reload();
+  });
 }
 
 void NetworkDaemon::next_reload() {
-  next_timer_.reset();
-  if (reload_ != nullptr || wishes_.empty()) return;
+  if (wishes_.empty()) return;
   Wish wish = std::move(wishes_.front());
   wishes_.pop_front();
   Result<Configuration> wanted = read_configuration(wish.file);
-  if (wanted) {
-    begin(wanted.take(), std::move(wish.done));
-  } else {
+  if (!wanted) {
     wish.done(wanted.error());
+    return await_next_reload();
   }
-  if (reload_ == nullptr && !wishes_.empty()) {
-    next_timer_ = loop_->after(Duration{0}, [this] { next_reload(); });
-  }
+  next_timer_ = loop_->after(Duration{0}, [this, wanted = wanted.take(), done = wish.done] {
+    next_timer_.reset();
+    begin(wanted, done);
+    if (reload_ == nullptr) await_next_reload();
+  });
 }
 
 void NetworkDaemon::begin(Configuration wanted, ReloadDone done) {
@@ -383,7 +392,7 @@ void NetworkDaemon::finished(const Configuration& wanted, const RpcRoles& roles,
   // Not now: it is the reload that is speaking.
   next_timer_ = loop_->after(Duration{0}, [this] {
     reload_.reset();
-    next_reload();
+    await_next_reload();
   });
 }
 

@@ -76,6 +76,7 @@ class NetworkDaemon final : public RpcHost {
   void on_signal();
   Result<Configuration> read_configuration(const std::string& file);
   Result<RpcRoles> roles_of(const Configuration& configuration) const;
+  void await_next_reload();
   void next_reload();
   void begin(Configuration wanted, ReloadDone done);
   void finished(const Configuration& wanted, const RpcRoles& roles, const Result<void>& result,

@@ -59,7 +59,7 @@ void Reload::start() {
       return done_(fits);
     }
   }
-  open();
+  in_next_round([this] { open(); });
 }
 
 Network& Reload::network_of(const std::string& name) {
@@ -68,11 +68,15 @@ Network& Reload::network_of(const std::string& name) {
 }
 
 void Reload::open() {
-  if (Result<void> opened = open_new(); !opened) return roll_back(opened.error());
-  release();
+  if (Result<void> made = make_new(); !made) return roll_back(made.error());
+  in_next_round([this] {
+    if (Result<void> possible = rehearse(); !possible) return roll_back(possible.error());
+    if (Result<void> opened = open_places(plan_.open); !opened) return roll_back(opened.error());
+    in_next_round([this] { release(); });
+  });
 }
 
-Result<void> Reload::open_new() {
+Result<void> Reload::make_new() {
   for (const std::string& name : plan_.added) {
     auto network = std::make_unique<Network>(wanted(name), environment_);
     if (Result<void> made = network->make_vlans(); !made) return made;
@@ -80,8 +84,7 @@ Result<void> Reload::open_new() {
     if (Result<void> loaded = network->load_plugins(wanted(name)); !loaded) return loaded;
     added_.emplace(name, std::move(network));
   }
-  if (Result<void> possible = rehearse(); !possible) return possible;
-  return open_places(plan_.open);
+  return {};
 }
 
 // Of what moves, as much as can be tried while it is still in use.
@@ -188,7 +191,7 @@ void Reload::commit() {
   for (const std::string& name : plan_.end_gateways) networks_.at(name)->end_gateway();
   for (const std::string& name : plan_.changed) networks_.at(name)->adopt(wanted(name));
   for (const std::string& name : plan_.removed) {
-    networks_.erase(name);
+    removed_.push_back(std::move(networks_.extract(name).mapped()));
     environment_.publish("network.down", {{"network", name}});
   }
   for (auto& [name, network] : added_) {
@@ -196,6 +199,11 @@ void Reload::commit() {
     environment_.publish("network.up", {{"network", name}});
   }
   added_.clear();
+  in_next_round([this] { finish(); });
+}
+
+void Reload::finish() {
+  removed_.clear();
   done_({});
 }
 

@@ -11,9 +11,10 @@
 //   commit           nothing can fail any more: VLANs, what is no longer wanted is closed
 //
 // Whatever fails before the commit, the steps done until then are undone, and the first error is
-// the answer. What makes it hard is that gateways answer later: so each step gathers its answers
-// and starts the next, and frames travel meanwhile; people change forwards meanwhile, too, so what
-// a network goes back to is what it has then, not what it had at the beginning. Lane thread only.
+// the answer. What makes it hard is that frames travel meanwhile: so each step is a turn of the
+// loop, or several, and none does more than a frame may wait for. And gateways answer later: so a
+// step gathers its answers and starts the next. People change forwards meanwhile, too, so what a
+// network goes back to is what it has then, not what it had at the beginning. Lane thread only.
 #pragma once
 
 #include <functional>
@@ -46,7 +47,7 @@ class Reload final : public std::enable_shared_from_this<Reload> {
 
   std::shared_ptr<Gather> gather(Step next);
   void open();
-  Result<void> open_new();
+  Result<void> make_new();
   Result<void> open_places(const Places& places);
   Result<void> rehearse();
   void release();
@@ -54,6 +55,7 @@ class Reload final : public std::enable_shared_from_this<Reload> {
   void move();
   void exchange_plugins();
   void commit();
+  void finish();
   void close(const Places& places);
   void roll_back(Error why);
   void reopen(const Error& why);
@@ -76,6 +78,7 @@ class Reload final : public std::enable_shared_from_this<Reload> {
   std::vector<std::string> started_gateways_;
   std::vector<std::string> told_gateways_;
   bool moved_ = false;
+  std::vector<std::unique_ptr<Network>> removed_;  // no longer there for anybody else
 };
 
 }  // namespace lanyard
