@@ -100,6 +100,7 @@ void Pdump::frames(lanyard_batch* batch) {
   if (!ports_.empty() && (batch->port >= ports_.size() || !ports_[batch->port])) return;
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
+  writer_->ring().begin_batch();
   for (std::uint32_t i = 0; i < batch->count; ++i) capture(*lanyard_frame_at(batch, i), now);
   writer_->ring().publish();
   writer_->notify();
