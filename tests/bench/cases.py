@@ -13,12 +13,13 @@ import socket
 import statistics
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from contestants import (LEAST, LEAST_ALIKE, ORIGINAL, OURS, Failed, Switch, Tools, command, load, load_on,
+from contestants import (LEAST, LEAST_ALIKE, ORIGINAL, OURS, Failed, Switch, Tools, command, end, load, load_on,
                          running, scratch)
 
 Result = dict[str, float]
@@ -249,6 +250,18 @@ def round_trip(name: str) -> Callable[[Tools], Result]:
     def measure(tools: Tools) -> Result:
         with running(tools, name) as switch:
             return load_on(tools, switch, "pingpong")
+    return measure
+
+
+def round_trip_beside_work(name: str) -> Callable[[Tools], Result]:
+    """As round_trip(), while a program computes on each CPU, as virtual processors of guests do."""
+    def measure(tools: Tools) -> Result:
+        with contextlib.ExitStack() as stack:
+            for cpu in sorted(os.sched_getaffinity(0)):
+                work = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL)
+                stack.callback(end, work)
+                os.sched_setaffinity(work.pid, {cpu})
+            return round_trip(name)(tools)
     return measure
 
 
@@ -500,6 +513,10 @@ def switch_cases() -> list[Case]:
              (Row("median", "median_us", microseconds, (Goal(1, against=ORIGINAL),)),
               Row("99 %", "p99_us", microseconds, (Goal(1, against=ORIGINAL),)),
               Row("CPU per frame", "switch_ns_per_frame", nanoseconds))),
+        Case("roundtrip-busy", "64 B round trip beside programs that compute",
+             among(round_trip_beside_work, (OURS, ORIGINAL, LEAST)),
+             (Row("median", "median_us", microseconds, (Goal(1, against=ORIGINAL),)),
+              Row("99 %", "p99_us", microseconds, (Goal(1, against=ORIGINAL),)))),
         Case("tap", "TAP to TAP, iperf3 TCP", among(tap_to_tap, (OURS, ORIGINAL)),
              (Row("throughput", "bits_per_s", gigabits, (Goal(1, True, ORIGINAL),)),
               Row("CPU of the switch", "switch_cpu_percent", percent)), tap_needs),
