@@ -133,9 +133,10 @@ void SpanningTree::stop() {
   if (!running_) return;
   running_ = false;
   bridge_.set_takes_bpdus(false);
-  for (const auto& [vlan, tree] : std::exchange(trees_, {})) {
-    tree->ports().for_each(
-        [&](PortId port) { bridge_.vlans().set_state(tree->vlan(), port, PortState::forwarding); });
+  for (const auto& entry : std::exchange(trees_, {})) {
+    const auto& tree = *entry.second;
+    tree.ports().for_each(
+        [&](PortId port) { bridge_.vlans().set_state(tree.vlan(), port, PortState::forwarding); });
   }
   if (on_running) on_running(false);
 }

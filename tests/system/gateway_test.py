@@ -32,6 +32,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 from support.gateway_process import NAT, GatewayError, GatewayProcess
+from support.switch_process import is_sanitized, switch_program
 from support.waiting import wait_until
 
 GUEST = "52:54:00:12:34:56"
@@ -434,6 +435,7 @@ def test_it_gives_up_what_it_does_not_need(gateway: GatewayProcess) -> None:
     assert next(line for line in limits.splitlines() if "core file" in line).split()[4] == "0"
 
 
+@pytest.mark.skipif(is_sanitized(switch_program()), reason="a sanitizer has memory of its own")
 def test_it_stays_small(nat: GatewayProcess) -> None:
     def rss_kib() -> int:
         text = Path(f"/proc/{nat.process.pid}/status").read_text()

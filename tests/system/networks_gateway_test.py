@@ -16,6 +16,7 @@ import pytest
 from networks_daemon import NetworksDaemon, RpcFailed
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import ARP, Ether
+from switch_process import is_sanitized, switch_program
 from timely import timely_cpus
 from vde_client import VdeClient
 from waiting import wait_until
@@ -63,6 +64,7 @@ def test_a_killed_gateway_is_back_with_its_forwards() -> None:
             b.drain(0.05)
 
 
+@pytest.mark.skipif(is_sanitized(switch_program()), reason="a sanitizer starts too slowly for that")
 def test_a_killed_gateway_is_back_in_200_ms() -> None:
     with NetworksDaemon(NAT, gateway=None) as daemon, daemon.client() as watcher, timely_cpus():
         watcher.call("event.subscribe", kinds="gateway.started")

@@ -156,6 +156,7 @@ TEST(NatPolicyOnce, AReconfigurationThatFailsChangesNothing) {
   NetworkConfig open = nat_config();
   open.policy.host_addresses = true;
   NatWorld world(open);
+  ASSERT_TRUE(world.nat->forwards().empty());
   NetworkConfig config = open;
   config.policy.host_addresses = false;
   ForwardConfig forward;

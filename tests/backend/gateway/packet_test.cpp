@@ -136,7 +136,8 @@ TEST(Packet, ALongChainOfExtensionHeadersIsRefused) {
 TEST(Packet, ExtensionHeadersAndFragmentsAreSeen) {
   PacketBytes options{17, 0, 0, 0, 0, 0, 0, 0};
   append_udp(options, kFrom6, kTo6, {1, 2, kHello});
-  const Packet with_options = read_packet(ipv6(60, options));
+  const PacketBytes options_frame = ipv6(60, options);
+  const Packet with_options = read_packet(options_frame);
   EXPECT_TRUE(with_options.has_options);
   EXPECT_TRUE(read_udp(with_options, false));
 
