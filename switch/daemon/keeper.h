@@ -95,10 +95,10 @@ class Keeper {
 
   Settings settings_;
   DaemonLog& log_;
-  ServiceManager manager_;  // it holds all that we do, in case of our own end
+  ServiceManager manager_;           // it holds all that we do, in case of our own end
+  std::unique_ptr<EventLoop> loop_;  // before all that has a place in it
   EventLoop::Timer manager_timer_;
   EventLoop::Timer unsaid_timer_;
-  std::unique_ptr<EventLoop> loop_;
   UniqueFd signals_;
   EventLoop::Watch signal_watch_;
   UniqueFd executable_;  // of the process that runs: a crash is no upgrade
