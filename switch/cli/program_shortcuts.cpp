@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
 // The shortcuts that ask, look and print; `up` is in program_up.cpp.
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <thread>
+#include <vector>
 
+#include "switch/base/fd.h"
 #include "switch/base/text.h"
 #include "switch/cli/completion.h"
 #include "switch/cli/plug_lines.h"
@@ -57,6 +63,28 @@ std::string_view level_text(DoctorFinding::Level level) {
   return "";
 }
 
+// pidfds of what the answer names and what is still there.
+std::vector<UniqueFd> processes_of(const Json& answer) {
+  std::vector<UniqueFd> found;
+  if (!answer.is_object() || !answer.contains("processes")) return found;
+  for (const Json& pid : answer["processes"]) {
+    if (!pid.is_number_integer()) continue;
+    UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid.get<pid_t>(), 0)));
+    if (process) found.push_back(std::move(process));
+  }
+  return found;
+}
+
+bool wait_for_ends(const std::vector<UniqueFd>& processes, std::chrono::milliseconds timeout) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + timeout;
+  return std::all_of(processes.begin(), processes.end(), [&](const UniqueFd& process) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    pollfd ended{process.get(), POLLIN, 0};
+    return ::poll(&ended, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0))) > 0;
+  });
+}
+
 }  // namespace
 
 ExitCode Program::run_shortcut() {
@@ -92,7 +120,8 @@ ExitCode Program::down() {
   if (!daemon) return code;
   const auto answer = daemon->call("daemon.stop", Json::object(), kRpcTimeout);
   if (const auto* error = std::get_if<RpcError>(&answer)) return fail(*error);
-  if (!daemon->wait_for_end(kEndTimeout)) {
+  const std::vector<UniqueFd> processes = processes_of(std::get<Json>(answer));
+  if (!daemon->wait_for_end(kEndTimeout) || !wait_for_ends(processes, kEndTimeout)) {
     return fail({RpcCode::failed, "the daemon has been told to end, but is still there"});
   }
   if (line_.json) print_out("{}\n");

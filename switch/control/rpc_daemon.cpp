@@ -92,8 +92,11 @@ void status(RpcCall& call) {
   }
 }
 
+// Whoever waits for the end waits for these: the interfaces are there until the last has ended.
 void stop(RpcCall& call) {
-  call.answer.done();
+  Json processes = Json::array({call.host.lasting_process()});
+  if (const pid_t pid = call.host.spawner(); pid > 0) processes.push_back(pid);
+  call.answer.result({{"processes", processes}});
   call.host.stop();
 }
 

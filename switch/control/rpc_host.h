@@ -102,6 +102,8 @@ class RpcHost {
   }
   // The process that has the privileges; 0: there is none.
   virtual pid_t spawner() const { return 0; }
+  // The process with the lives of those that come and go, and their descriptors.
+  virtual pid_t lasting_process() const = 0;
   // Sentences, each a reason why this process began without a sandbox that it was to have.
   virtual std::vector<std::string> obstacles_to_sandbox() const { return {}; }
   // What was changed outlives this process, if anything does.

@@ -53,6 +53,7 @@ class NetworkDaemon final : public RpcHost {
     kept_.upgrade(std::move(done));
   }
   pid_t spawner() const override { return spawner_->pid(); }
+  pid_t lasting_process() const override { return kept_.kept() ? kept_.keeper() : ::getpid(); }
   std::vector<std::string> obstacles_to_sandbox() const override { return obstacles_to_sandbox_; }
   void commit() override { kept_.commit(); }
   LogRing& log() override { return log_; }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <map>
 #include <memory>
@@ -100,6 +101,7 @@ class FakeHost final : public RpcHost {
   Configuration running() const override { return {}; }
   const std::string& config_file() const override { return file_; }
   void reload(const std::string&, ReloadDone done) override { reloads.push_back(std::move(done)); }
+  pid_t lasting_process() const override { return ::getpid(); }
   void stop() override { stopped = true; }
   LogRing& log() override { return log_; }
   EventLoop& loop() override { return *loop_; }

@@ -155,6 +155,13 @@ def test_down_waits_for_the_end(daemon: RpcDaemon) -> None:
     assert daemon.asked == [("daemon.stop", {})]
 
 
+def test_down_waits_for_all_processes_that_the_daemon_names(daemon: RpcDaemon) -> None:
+    with subprocess.Popen(["sleep", "0.5"]) as process:
+        daemon.methods["daemon.stop"] = {"processes": [process.pid, "no number", 2**22 + 1]}
+        assert lanyard(daemon.path, "down").returncode == 0
+        assert process.poll() == 0
+
+
 def test_check_needs_no_daemon(tmp_path: Path) -> None:
     file = tmp_path / "lab.toml"
     file.write_text('[network.lab]\nkind = "nat"\n')
