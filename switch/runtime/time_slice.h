@@ -4,9 +4,10 @@
 //
 // Hosts of virtual machines are busy with processors of guests. By default a thread that wakes may
 // have to wait for the end of their slice, milliseconds, and every frame waits with it. It need
-// not: since Linux 6.12 a thread with shorter slices than theirs comes first (with EEVDF a shorter
-// slice is an earlier deadline; Documentation/scheduler/sched-eevdf.rst, sched_setattr(2)). It gets
-// no more of the processor than before, and needs no privilege. Older kernels take no notice.
+// not: since Linux 6.12 a thread with shorter slices than theirs is sooner its turn (with EEVDF a
+// shorter slice is an earlier deadline; Documentation/scheduler/sched-eevdf.rst, sched_setattr(2)).
+// It gets no more of the processor than before, so one that wants more than its share waits all the
+// same; and it needs no privilege. Older kernels take no notice.
 #pragma once
 
 #include "switch/base/result.h"

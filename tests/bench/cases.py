@@ -254,13 +254,13 @@ def round_trip(name: str) -> Callable[[Tools], Result]:
 
 
 def round_trip_beside_work(name: str) -> Callable[[Tools], Result]:
-    """As round_trip(), while a program computes on each CPU, as virtual processors of guests do."""
+    """As round_trip(), beside as many programs that compute as there are CPUs, each in a session of its own, as virtual
+    machines are. (With --foremost they would not be felt.)"""
     def measure(tools: Tools) -> Result:
         with contextlib.ExitStack() as stack:
-            for cpu in sorted(os.sched_getaffinity(0)):
-                work = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL)
-                stack.callback(end, work)
-                os.sched_setaffinity(work.pid, {cpu})
+            for _ in os.sched_getaffinity(0):
+                stack.callback(end, subprocess.Popen([sys.executable, "-c", "while True: pass"],
+                                                     stdin=subprocess.DEVNULL, start_new_session=True))
             return round_trip(name)(tools)
     return measure
 
@@ -515,8 +515,7 @@ def switch_cases() -> list[Case]:
               Row("CPU per frame", "switch_ns_per_frame", nanoseconds))),
         Case("roundtrip-busy", "64 B round trip beside programs that compute",
              among(round_trip_beside_work, (OURS, ORIGINAL, LEAST)),
-             (Row("median", "median_us", microseconds, (Goal(1, against=ORIGINAL),)),
-              Row("99 %", "p99_us", microseconds, (Goal(1, against=ORIGINAL),)))),
+             (Row("median", "median_us", microseconds), Row("99 %", "p99_us", microseconds))),
         Case("tap", "TAP to TAP, iperf3 TCP", among(tap_to_tap, (OURS, ORIGINAL)),
              (Row("throughput", "bits_per_s", gigabits, (Goal(1, True, ORIGINAL),)),
               Row("CPU of the switch", "switch_cpu_percent", percent)), tap_needs),

@@ -76,8 +76,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def scratch() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="lybench"))
+def scratch(place: Path | None = None) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="lybench", dir=place))
     try:
         yield directory
     finally:

@@ -29,6 +29,7 @@ PROBES, THEIRS = CPUS[-1], CPUS[0]  # of who sends and looks, and of the rest
 AT_REST = "ours, at rest"
 BESIDE = "ours, beside program starts"
 ADDRESSES = 65_536
+MEMORY = Path("/dev/shm")  # as /run is in memory: a change of names on a disk waits for its journal
 NETWORK = """[network.lab]
 kind = "internal"
 socket = [{ path = "guests" }]
@@ -68,7 +69,7 @@ class Managed:
 
 @contextlib.contextmanager
 def managed(tools: Tools, captures: bool) -> Iterator[Managed]:
-    with scratch() as directory:
+    with scratch(MEMORY if MEMORY.is_dir() else None) as directory:
         daemon = Managed(tools, directory, captures)
         try:
             deadline = time.monotonic() + 5
