@@ -110,6 +110,7 @@ add_executable(lanyard_tests
   switch/daemon/spawner_message_test.cpp
   switch/daemon/spawner_test.cpp
   switch/frame/ethernet_test.cpp
+  switch/frame/fixed_mac_test.cpp
   switch/frame/frame_pool_test.cpp
   switch/frame/frame_test.cpp
   switch/frame/internet_checksum_test.cpp
