@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from switch_process import Switch
-from timely import timely_cpus
+from timely import Lateness, timely_cpus
 from vm import Vm, vde_card
 
 # The pace of the questions to a monitor.
@@ -28,9 +28,10 @@ def waited_for_cpu(pid: int, thread: int | None = None) -> float:
     return int(Path(f"/proc/{pid}/task/{thread or pid}/schedstat").read_text().split()[1]) / 1e6
 
 
-def answer_time(vm: Vm, keeper: int = 0) -> float:
+def answer_time(vm: Vm, keeper: int = 0, lateness: Lateness | None = None) -> float:
     """Milliseconds that QMP takes for one question. The time in which QEMU or we (or a keeper, which acts when
-    nobody else does) wanted a CPU that others had is left out: it says nothing about the switch."""
+    nobody else does) wanted a CPU that others had, or a CPU of this machine stood still, is left out: it says nothing
+    about the switch."""
     qmp = vm.qmp()
     threads = [(vm.pid, vm.pid), (os.getpid(), threading.get_native_id())]
     if keeper:
@@ -39,9 +40,10 @@ def answer_time(vm: Vm, keeper: int = 0) -> float:
     start = time.monotonic()
     assert qmp.run("query-status")["running"]
     elapsed = (time.monotonic() - start) * 1000
+    still = lateness.ms_since(start) if lateness else 0.0
     # They may have waited at the same time, so only the longest is surely not the switch's.
-    return elapsed - max(waited_for_cpu(*thread) - before
-                         for thread, before in zip(threads, waited, strict=True))
+    return elapsed - max(still, *(waited_for_cpu(*thread) - before
+                                  for thread, before in zip(threads, waited, strict=True)))
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Monitor:
 
     vm: Vm
     keeper: int = 0
+    lateness: Lateness | None = None
     taken: list[float] = field(default_factory=list)  # ms
 
     def __enter__(self) -> Monitor:
@@ -72,7 +75,7 @@ class Monitor:
             while not self._end.wait(QUESTION_PAUSE_S):
                 before = time.monotonic()
                 try:
-                    self.taken.append(answer_time(self.vm, self.keeper))
+                    self.taken.append(answer_time(self.vm, self.keeper, self.lateness))
                 except OSError:
                     self.taken.append((time.monotonic() - before) * 1000)
                     raise
@@ -113,9 +116,10 @@ class Lab:
     switch: Switch
     alpha: Vm
     beta: Vm
+    lateness: Lateness
 
     def monitor(self, vm: Vm) -> Monitor:
-        return Monitor(vm, self.switch.pid)
+        return Monitor(vm, self.switch.pid, self.lateness)
 
 
 @contextlib.contextmanager
@@ -128,5 +132,4 @@ def two_machines(switch: Switch, subnet: str = "10.77.9") -> Iterator[Lab]:
         for machine in machines:
             machine.wait_up()
         assert machines[0].ping_replies(machines[1].address, 2) == 2
-        stack.enter_context(timely_cpus())
-        yield Lab(switch, *machines)
+        yield Lab(switch, *machines, lateness=stack.enter_context(timely_cpus()))
