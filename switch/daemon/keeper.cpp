@@ -452,6 +452,7 @@ void Keeper::refuse_upgrade(std::string why) {
   }
   if (current_ != nullptr) {
     watch_.begin(loop_->now());
+    watch_silence();
     current_->send({.kind = Kind::resume, .text = std::move(why)});
   } else if (!loop_->stopped() && served_ && !restart_timer_) {
     // The old one died on the way.
@@ -463,9 +464,9 @@ void Keeper::refuse_upgrade(std::string why) {
 
 void Keeper::heard(std::uint32_t period_ms) {
   if (!served_) return;
-  watch_.hear(monotonic_now(), std::chrono::milliseconds(period_ms));
+  const bool sooner = watch_.hear(monotonic_now(), std::chrono::milliseconds(period_ms));
   if (draining_) stop_draining();
-  if (!silence_timer_) watch_silence();
+  if (sooner || !silence_timer_) watch_silence();
 }
 
 void Keeper::watch_silence() {

@@ -26,17 +26,23 @@ class KeeperWatch {
 
   // Somebody has begun who is to serve soon.
   void begin(Time now) { hear(now, Duration{0}); }
-  // A sign of life; the next is due within `period`.
-  void hear(Time now, Duration period) {
+  // A sign of life; the next is due within `period`. True: need() has to be asked before the time
+  // that next() told last, as who promised one sign a second now promises one every few
+  // milliseconds, or has been drained until now.
+  bool hear(Time now, Duration period) {
     heard_ = now;
     period_ = period;
+    return drain_time() < told_;
   }
   Need need(Time now) const {
     if (now >= kill_time()) return Need::kill;
     return now >= drain_time() ? Need::drain : Need::nothing;
   }
   // When need() may have another answer, if nothing is heard.
-  Time next(Time now) const { return now < drain_time() ? drain_time() : kill_time(); }
+  Time next(Time now) {
+    told_ = now < drain_time() ? drain_time() : kill_time();
+    return told_;
+  }
 
   // A process has ended that should not have. True: that was once too often.
   bool crash(Time now) {
@@ -53,6 +59,7 @@ class KeeperWatch {
 
   Time heard_{0};
   Duration period_{0};
+  Time told_{0};
   std::deque<Time> crashes_;
 };
 

@@ -325,8 +325,10 @@ void KeptProcess::on_link() {
 
 void KeptProcess::on_message(const KeeperMessage& message) {
   if (message.kind == Kind::seal) seal();
-  // Refused before it came to sealing.
-  if (message.kind == Kind::resume) tell_upgraded(Error{ECANCELED, printable(message.text)});
+  if (message.kind != Kind::resume) return;
+  // The keeper counts anew from when it said so.
+  say_alive();
+  tell_upgraded(Error{ECANCELED, printable(message.text)});
 }
 
 // The next message; nullopt when none comes, or none ever will.

@@ -48,6 +48,26 @@ TEST(KeeperWatch, WhoPromisesLessIsExpectedLess) {
   EXPECT_EQ(watch.need(kStart + seconds(5)), Need::kill);
 }
 
+TEST(KeeperWatch, WhoIsExpectedMoreIsLookedAtSooner) {
+  const struct {
+    const char* was;
+    Duration promised;
+    Duration silent;
+    bool sooner;
+  } rows[] = {
+      {"a sign a second", seconds(1), seconds(0), true},
+      {"a sign every 30 ms", milliseconds(30), milliseconds(30), false},
+      {"read for", milliseconds(30), milliseconds(90), true},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.was);
+    KeeperWatch watch;
+    watch.hear(kStart, row.promised);
+    watch.next(kStart + row.silent);
+    EXPECT_EQ(watch.hear(kStart + row.silent, milliseconds(30)), row.sooner);
+  }
+}
+
 TEST(KeeperWatch, FiveCrashesInTenSecondsAreTooMany) {
   KeeperWatch watch;
   for (int i = 0; i < 4; ++i) EXPECT_FALSE(watch.crash(kStart + seconds(i)));
