@@ -7,6 +7,7 @@ import contextlib
 import errno
 import mmap
 import os
+import signal
 import struct
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from frames import BROADCAST, frame, mac
 from kept import Echo
 from switch_process import REPOSITORY, Switch, is_sanitized, switch_program
 from vde_client import NoAnswer, Refused, VdeClient
@@ -23,6 +25,7 @@ ROW = struct.Struct("<32sIiQQQQ")  # name, every, error, skip, fail, calls, fail
 EVERY, ERROR, SKIP, FAIL = 32, 36, 40, 48
 ROWS_MAX = 64
 ALL = 1 << 62  # fail
+BURST = 8  # frames
 
 
 def library() -> Path:
@@ -116,12 +119,23 @@ class Faults:
         return self.calls("malloc") - self.failed("malloc") - self.calls("free")
 
 
+def burst(switch: Switch, client: VdeClient) -> None:
+    """Frames that the switch finds all at once, which is when it sends several in a call."""
+    os.kill(switch.pid, signal.SIGSTOP)
+    try:
+        for _ in range(BURST):
+            client.send(frame(BROADCAST, mac(3)))
+    finally:
+        os.kill(switch.pid, signal.SIGCONT)
+
+
 def come_and_go(switch: Switch, seconds: float) -> None:
     """Clients, consoles and a cable for a while; what they suffer is theirs."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, AssertionError, Refused, NoAnswer):
-            VdeClient(switch.ctl_dir, timeout=0.1).close()
+            with VdeClient(switch.ctl_dir, timeout=0.1) as client:
+                burst(switch, client)
         with contextlib.suppress(OSError, AssertionError):
             console = switch.console(timeout=0.1)
             for command in ("port/allprint", "vlan/create 9", "hash/print", "vlan/remove 9"):
