@@ -24,7 +24,7 @@ from typing import Any
 from kept import switch_process, thrown_away, wait_for_other
 from netns import NetNamespace, run
 from networks_daemon import NetworksDaemon, RpcClient, RpcFailed, daemon_program
-from switch_process import no_descriptors_left, short_directory
+from switch_process import is_sanitized, no_descriptors_left, short_directory
 from vde_client import VdeClient
 from waiting import wait_until
 from watched_traffic import Guest, Traffic
@@ -306,6 +306,10 @@ def a_storm(lab: Lab) -> Iterator[None]:
 @contextlib.contextmanager
 def no_descriptors(lab: Lab) -> Iterator[None]:
     """Not one more can be opened; who comes is turned away, who is there does not notice."""
+    if is_sanitized(daemon_program()):
+        lab.notes.append("left out: a sanitizer needs descriptors itself")
+        yield
+        return
     lab.ask("daemon.status")
     with no_descriptors_left(switch_process(lab.daemon.pid)):
         turned_away = 0

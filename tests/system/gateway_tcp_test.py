@@ -21,6 +21,7 @@ from support.client_process import ClientProcess, need_programs
 from support.gateway_process import NAT, GatewayProcess
 from support.netns import NetNamespace
 from support.networks_daemon import NetworksDaemon
+from support.switch_process import is_sanitized, switch_program
 from support.transfer import exchange
 from support.waiting import wait_until
 from support.way_out import FORBIDDEN, FORBIDDEN6, way_out
@@ -288,11 +289,14 @@ def test_two_thousand_connections_at_once_are_small(plain: Lab) -> None:
                 assert client.recv(10) == b"ping"
             status = Path(f"/proc/{plain.daemon.gateway_pid('nat')}/status").read_text()
             (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
-            assert int(line.split()[1]) * 1024 < 64_000_000
+            resident = int(line.split()[1]) * 1024
         finally:
             for end in ends:
                 end.close()
     wait_until("all flows have ended", lambda: not plain.flows(), timeout=20)
+    if is_sanitized(switch_program()):
+        pytest.skip("all flows were carried, but a sanitizer has memory of its own")
+    assert resident < 64_000_000
 
 
 def test_the_engine_is_changed_for_connections_to_come() -> None:

@@ -141,6 +141,7 @@ def test_plugins_are_there_again_with_all_that_was_said(kept: Switch, way: str) 
 
 
 @pytest.mark.skipif(not VDE2_IPLOG.exists(), reason="the plugins of the vde2 package are not installed")
+@pytest.mark.usefixtures("keeps_memory")
 def test_plugins_of_vde_switch_are_there_again(kept: Switch) -> None:
     console = kept.console()
     for command in (f"plugin/add {VDE2_IPLOG}", "iplog/ipadd 10.0.0.0/8", "iplog/setexpire 77"):

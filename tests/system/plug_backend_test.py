@@ -15,10 +15,15 @@ from client_process import ClientProcess, need_original, need_programs, plugged,
 from frames import broadcast, frame
 from networks_daemon import NetworksDaemon
 from port_table import drops, ports
-from switch_process import ORIGINAL, Switch
+from switch_process import ORIGINAL, Switch, is_sanitized, switch_program
 from waiting import wait_until
 
 pytestmark = pytest.mark.ours
+
+loads_libvdeplug = pytest.mark.skipif(
+    is_sanitized(switch_program()),
+    reason="libvdeplug loads its modules with RTLD_DEEPBIND, which ends a sanitizer's program",
+)
 
 @pytest.fixture
 def far(start_switch: Callable[..., Switch]) -> Switch:
@@ -90,6 +95,7 @@ def test_a_switch_that_never_answers_stops_nobody(start_switch: Callable[..., Sw
     ours.wait_log("does not answer", timeout=20)
 
 
+@loads_libvdeplug
 def test_plugs_of_libvdeplug(start_switch: Callable[..., Switch]) -> None:
     need_programs("vde_plug")
     other = start_switch()
@@ -98,6 +104,7 @@ def test_plugs_of_libvdeplug(start_switch: Callable[..., Switch]) -> None:
     assert_joined(ours, other)
 
 
+@loads_libvdeplug
 def test_what_libvdeplug_cannot_open_is_said(start_switch: Callable[..., Switch]) -> None:
     ours = start_switch("--plug", "plug://nonsense://x")
     ours.wait_log("libvdeplug knows no such kind of network")

@@ -30,9 +30,10 @@ OURS = BUILD / "lib/lanyard/plugins"
 ODD = BUILD / "tests/plugins"
 VDE2 = Path("/usr/lib/vde2/plugins")
 
-needs_vde2 = pytest.mark.skipif(
-    not (VDE2 / "dump.so").exists(), reason="the plugins of the vde2 package are not installed"
-)
+def needs_vde2(test: Callable[..., None]) -> Callable[..., None]:
+    missing = not (VDE2 / "dump.so").exists()
+    skips = pytest.mark.skipif(missing, reason="the plugins of the vde2 package are not installed")
+    return skips(pytest.mark.usefixtures("keeps_memory")(test))
 
 
 def built(path: Path) -> str:
