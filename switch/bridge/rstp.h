@@ -9,9 +9,10 @@
 // information is gone. The machines of all ports run until none of them moves any more, after every
 // message, link change and tick; so between calls the bridge is at rest.
 //
-// Beyond the standard: neighbours that speak vde_switch's FSTP (bpdu.h) are answered in it; a port
-// can be guarded; flushes of learned addresses are bounded, so that a neighbour that announces a
-// change with every BPDU costs as much as one that does it once a second. Lane thread only.
+// Beyond the standard: neighbours that speak vde_switch's FSTP (bpdu.h) are answered in it; what a
+// neighbour takes back is forgotten at once; a port can be guarded; flushes of learned addresses
+// are bounded, so that a neighbour that announces a change with every BPDU costs as much as one
+// that does it once a second. Lane thread only.
 #pragma once
 
 #include <cstdint>
@@ -118,6 +119,7 @@ class Rstp {
 
   // States of the port information machine.
   void information_disabled(Port& p);
+  static void information_aged(Port& p);
   void information_update(Port& p);
   void information_receive(Port& p);
   void superior_designated(Port& p);

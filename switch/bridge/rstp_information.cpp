@@ -16,10 +16,23 @@ using Received = RstpPort::Received;
 
 constexpr std::uint32_t kCostMax = 0xffffffff;
 
+bool is_same_port(const PriorityVector& a, const PriorityVector& b) {
+  return a.bridge.mac() == b.bridge.mac() && a.port == b.port;
+}
+
 // 17.6: better, or from the same designated port, whose word replaces what it said before.
 bool is_superior(const PriorityVector& message, const PriorityVector& known) {
-  return message < known || (message.bridge.mac() == known.bridge.mac() &&
-                             message.port == known.port && message != known);
+  return message < known || (is_same_port(message, known) && message != known);
+}
+
+// Whether the port whose word is believed here says that it is no longer the designated one. The
+// standard goes on believing it for three hellos. But two bridges that lose a root at the same time
+// may each take the other for the way to it: both their ports are root ports and say so, and to the
+// standard that ends nothing. A dead root goes round for MaxAge hops of a second each; every such
+// pair on its way makes one of them take 6 s. What FSTP says in its roles is not always what the
+// standard means (bpdu.h): its information is left to age.
+bool is_retirement(const RstpPort& p) {
+  return p.info_is == InfoIs::received && !p.fstp && is_same_port(p.msg_priority, p.port_priority);
 }
 
 // recordProposal (17.21.11).
@@ -42,6 +55,13 @@ void Rstp::reselect(Port& p) {
   p.selected = false;
 }
 
+void Rstp::information_aged(Port& p) {
+  p.information = Information::aged;
+  p.info_is = InfoIs::aged;
+  p.rcvd_info_while = 0;
+  reselect(p);
+}
+
 bool Rstp::port_information(Port& p) {
   if (!p.enabled()) {
     if (p.info_is == InfoIs::disabled && !p.rcvd_msg) return false;
@@ -49,11 +69,7 @@ bool Rstp::port_information(Port& p) {
     return true;
   }
   switch (p.information) {
-    case Information::disabled:
-      p.information = Information::aged;
-      p.info_is = InfoIs::aged;
-      reselect(p);
-      return true;
+    case Information::disabled: information_aged(p); return true;
     case Information::aged:
       if (!p.selected || !p.updt_info) return false;
       information_update(p);
@@ -64,9 +80,7 @@ bool Rstp::port_information(Port& p) {
     information_update(p);
   } else if (p.info_is == InfoIs::received && p.rcvd_info_while == 0 && !p.updt_info &&
              !p.rcvd_msg) {
-    p.information = Information::aged;
-    p.info_is = InfoIs::aged;
-    reselect(p);
+    information_aged(p);
   } else if (p.rcvd_msg && !p.updt_info) {
     information_receive(p);
   } else {
@@ -121,6 +135,10 @@ void Rstp::information_receive(Port& p) {
       record_agreement(p);
       set_tc_flags(p);
       break;
+    case Received::retired_designated:
+      set_tc_flags(p);
+      information_aged(p);
+      break;
     case Received::other: break;
   }
   p.rcvd_msg = false;
@@ -155,6 +173,7 @@ Received Rstp::rcv_info(Port& p) {
     case PortRole::root:
     case PortRole::alternate:
     case PortRole::backup:
+      if (is_retirement(p)) return Received::retired_designated;
       return p.msg_priority >= p.port_priority ? Received::inferior_root_alternate
                                                : Received::other;
     case PortRole::disabled: return Received::other;

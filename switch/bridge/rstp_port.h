@@ -100,6 +100,7 @@ struct RstpPort {
     repeated_designated,
     inferior_designated,
     inferior_root_alternate,
+    retired_designated,  // not in the standard: the neighbour takes back what it said
     other
   };
   enum class TopologyChange : std::uint8_t { inactive, learning, active };

@@ -18,8 +18,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// What is left of information about a bridge that has died dies with its maximum age; then a tree
-// takes a few hellos.
+// A bridge believes in a root that is gone only while its neighbour says so, or has not been able
+// to say otherwise: with TxHoldCount used up that takes a second (17.26). Who hears it says it on
+// as a second older (17.21.25). So with every second the youngest of what is left is older by one,
+// and after Max Age, 20 hops, nobody takes it any more (17.21.23). Then a tree takes a few hellos.
 constexpr Duration kBound = seconds(20 + 15);
 
 std::size_t random_size(Random& random) {
@@ -66,39 +68,61 @@ void random_event(BridgeNetwork& network, Random& random) {
   }
 }
 
-TEST(RstpProperty, RandomNetworksNeverLoopAndBecomeOneTree) {
-  Random random;
-  const bool thorough = environment_number("LANYARD_LONG", 0) != 0;
-  const std::uint64_t count = environment_number("LANYARD_TOPOLOGIES", thorough ? 100000 : 3000);
+struct Totals {
   std::size_t events = 0;
   std::size_t messages = 0;
   std::size_t floods = 0;
   std::vector<double> times;
+};
+
+void check_network(std::uint64_t seed, const std::string& where, Totals& totals) {
+  Random random(seed);
+  BridgeNetwork network = random_network(random);
+  for (std::size_t cable = 0; cable < network.cables(); ++cable) network.set_cable(cable, true);
+  for (std::size_t left = random.below(6); left != 0; --left) {
+    network.run(milliseconds(random.one_in(2) ? random.below(100) : random.below(8000)));
+    random_event(network, random);
+    ++totals.events;
+  }
+  const std::optional<Duration> took = network.converge(kBound);
+  totals.messages += network.messages();
+  totals.floods += network.floods();
+  ASSERT_EQ(network.loop(), "") << where;
+  ASSERT_TRUE(took) << where << network.flaw() << '\n' << network.describe();
+  totals.times.push_back(std::chrono::duration<double>(*took).count());
+}
+
+TEST(RstpProperty, RandomNetworksNeverLoopAndBecomeOneTree) {
+  Random random;
+  const bool thorough = environment_number("LANYARD_LONG", 0) != 0;
+  const std::uint64_t count = environment_number("LANYARD_TOPOLOGIES", thorough ? 100000 : 3000);
+  Totals totals;
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t seed = environment_number("LANYARD_NETWORK", random.number());
-    Random own(seed);
-    BridgeNetwork network = random_network(own);
-    for (std::size_t cable = 0; cable < network.cables(); ++cable) network.set_cable(cable, true);
-    for (std::size_t left = own.below(6); left != 0; --left) {
-      network.run(milliseconds(own.one_in(2) ? own.below(100) : own.below(8000)));
-      random_event(network, own);
-      ++events;
-    }
-    const std::optional<Duration> took = network.converge(kBound);
-    messages += network.messages();
-    floods += network.floods();
-    const std::string where =
-        fmt::format("{}, network {} (seed {})\n", random.how_to_repeat(), i, seed);
-    ASSERT_EQ(network.loop(), "") << where;
-    ASSERT_TRUE(took) << where << network.flaw() << '\n' << network.describe();
-    times.push_back(std::chrono::duration<double>(*took).count());
+    check_network(seed, fmt::format("{}, network {} (seed {})\n", random.how_to_repeat(), i, seed),
+                  totals);
+    if (HasFatalFailure()) return;
   }
+  std::vector<double>& times = totals.times;
   std::sort(times.begin(), times.end());
   fmt::print(
       "{} networks, {} events, {} BPDUs, {} floods counted; one tree after {:.2f} s (half), "
       "{:.2f} s (99 of 100), {:.2f} s (all)\n",
-      count, events, messages, floods, times[times.size() / 2], times[times.size() * 99 / 100],
-      times.back());
+      count, totals.events, totals.messages, totals.floods, times[times.size() / 2],
+      times[times.size() * 99 / 100], times.back());
+}
+
+// One in some 10^5 shows what only a few random networks do; what one has shown stays tested.
+TEST(RstpProperty, NetworksThatOnceFailedDoNot) {
+  constexpr std::uint64_t kSeeds[] = {
+      // The best root becomes a bad one. What is left of it stood still for 6 s at a time between
+      // two bridges with a root port each on the cable that joins them: more than 35 s in all.
+      4391473744431693897U,
+  };
+  Totals totals;
+  for (const std::uint64_t seed : kSeeds) {
+    check_network(seed, fmt::format("seed {}\n", seed), totals);
+  }
 }
 
 // Cables are lost and come back one right after the other, so that ports have sent a lot of late.

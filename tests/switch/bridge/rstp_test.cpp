@@ -194,6 +194,41 @@ TEST_F(RstpTest, InformationIsForgottenAfterThreeHellos) {
   EXPECT_FALSE(heard_at[1]);
 }
 
+// The cable of two bridges that have just lost their root: what each has said is on its way while
+// it comes to believe the other.
+TEST_F(RstpTest, ANeighbourThatIsNoLongerDesignatedIsNotBelieved) {
+  for (const PortRole role_of_neighbour : {PortRole::root, PortRole::alternate, PortRole::backup}) {
+    bridge.receive(1, proposal(kBetter));
+    ASSERT_EQ(role(1), PortRole::root);
+    Bpdu retired = from(kBetter, 20000000);
+    retired.role = role_of_neighbour;
+    retired.agreement = true;
+    sent.clear();
+    bridge.receive(1, retired);
+    EXPECT_TRUE(bridge.is_root());
+    EXPECT_EQ(role(1), PortRole::designated);
+    EXPECT_EQ(states[1], PortState::discarding) << "what it agreed to was said before";
+    ASSERT_FALSE(sent[1].empty());
+    EXPECT_EQ(sent[1].back().priority.root, kSelf);
+    EXPECT_TRUE(sent[1].back().proposal);
+    pass(2);
+  }
+}
+
+TEST_F(RstpTest, AnotherBridgeOfASharedMediumTakesNothingBack) {
+  bridge.set_point_to_point(1, false);
+  bridge.receive(1, proposal(kBetter));
+  Bpdu other = from(kBetter, 20000000);
+  other.priority.bridge = kWorse;
+  other.role = PortRole::alternate;
+  bridge.receive(1, other);
+  EXPECT_EQ(role(1), PortRole::root);
+  other.priority.bridge = kBetter;
+  other.priority.port = 0x8002;
+  bridge.receive(1, other);
+  EXPECT_EQ(role(1), PortRole::root) << "another port of the same bridge";
+}
+
 TEST_F(RstpTest, InformationThatIsTooOldIsNotUsed) {
   Bpdu old = from(kBetter);
   old.times.message_age = old.times.max_age;
