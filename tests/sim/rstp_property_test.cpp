@@ -22,7 +22,7 @@ using std::chrono::seconds;
 // to say otherwise: with TxHoldCount used up that takes a second (17.26). Who hears it says it on
 // as a second older (17.21.25). So with every second the youngest of what is left is older by one,
 // and after Max Age, 20 hops, nobody takes it any more (17.21.23). Then a tree takes a few hellos.
-constexpr Duration kBound = seconds(20 + 15);
+constexpr Duration kBound = seconds(20 + 10);
 
 std::size_t random_size(Random& random) {
   // Small networks have most of the trouble, and large ones some of their own.
