@@ -11,6 +11,7 @@
 //       --rate 0         frames/s; 0 is as fast as the blocking socket allows
 //       --burst 1        paced frames leave in bursts of this many
 //       --receivers 1 --broadcast 0
+//       --first 0        number of the client that sends, for more than one such run at a time
 //       --receive many   how receivers take frames: many (recvmmsg), one (recv), poll (poll, recv)
 //   bench_vde_load pingpong --sock DIR   round trips; --size, --seconds, --warmup
 //   bench_vde_load oneway --sock DIR     the way through the switch alone: one process sends, then
@@ -55,6 +56,7 @@ struct Options {
   double rate = 0;
   std::uint32_t burst = 1;
   int receivers = 1;
+  int first = 0;
   bool broadcast = false;
   std::string receive = "many";
   double pause_us = 0;
@@ -139,8 +141,9 @@ class Sender {
 
 // The switch must know where the receiver is, else the first frames are flooded. A frame that has
 // come through proves it.
-void make_known(const VdeClient& receiver, const VdeClient& sender, int receiver_number) {
-  TestFrame hello = TestFrame::hello(TestFrame::mac_of(0), TestFrame::mac_of(receiver_number));
+void make_known(const VdeClient& receiver, const VdeClient& sender, int sender_number) {
+  TestFrame hello =
+      TestFrame::hello(TestFrame::mac_of(sender_number), TestFrame::mac_of(sender_number + 1));
   for (int attempt = 0; attempt < 50; ++attempt) {
     if (::send(receiver.data.get(), hello.data(), hello.size(), 0) < 0) fail("send hello");
     pollfd ready = {sender.data.get(), POLLIN, 0};
@@ -176,9 +179,10 @@ class StreamRun {
   void run() {
     plug();
     start_receivers();
-    const TestFrame prototype(options_.size,
-                              options_.broadcast ? TestFrame::kBroadcast : TestFrame::mac_of(1),
-                              TestFrame::mac_of(0));
+    const TestFrame prototype(
+        options_.size,
+        options_.broadcast ? TestFrame::kBroadcast : TestFrame::mac_of(options_.first + 1),
+        TestFrame::mac_of(options_.first));
     const int fd = clients_[0].data.get();
     Child sender([&] {
       pin_to(options_, 0);
@@ -201,7 +205,7 @@ class StreamRun {
   void plug() {
     for (int i = 0; i <= options_.receivers; ++i)
       clients_.push_back(connect_client(options_.sock, i));
-    make_known(clients_[1], clients_[0], 1);
+    make_known(clients_[1], clients_[0], options_.first);
     for (const VdeClient& client : clients_) discard_pending(client);
   }
 
@@ -316,7 +320,7 @@ void echo(int fd, std::size_t size) {
 std::vector<VdeClient> pair_of_clients(const Options& options) {
   std::vector<VdeClient> clients;
   for (int i = 0; i < 2; ++i) clients.push_back(connect_client(options.sock, i));
-  make_known(clients[1], clients[0], 1);
+  make_known(clients[1], clients[0], 0);
   for (const VdeClient& client : clients) discard_pending(client);
   return clients;
 }
@@ -453,6 +457,7 @@ Options parse(int argc, char** argv) {
          options.burst = static_cast<std::uint32_t>(std::max(1, std::atoi(v)));
        }},
       {"--receivers", [&](const char* v) { options.receivers = std::atoi(v); }},
+      {"--first", [&](const char* v) { options.first = std::atoi(v); }},
       {"--broadcast", [&](const char* v) { options.broadcast = std::atoi(v) != 0; }},
       {"--receive", [&](const char* v) { options.receive = v; }},
       {"--pause", [&](const char* v) { options.pause_us = std::atof(v); }},
