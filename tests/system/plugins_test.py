@@ -18,7 +18,7 @@ from client_process import ClientProcess, need_original, need_programs
 from console import Console
 from frames import ARP, IPV4, broadcast, frame, mac, tag
 from pcap_file import records
-from switch_process import ORIGINAL, Switch, switch_program
+from switch_process import ORIGINAL, Switch, is_sanitized, switch_program
 from vde_client import VdeClient
 from waiting import wait_until
 
@@ -83,7 +83,8 @@ def test_codes_and_layouts(switch: Switch) -> None:
         ("wrong_abi", 1022, "version 99"),
         ("short_table", 1022, "16 bytes"),
         ("crash", 1014, "child process"),
-        ("exit", 1014, "code 3"),
+        # ThreadSanitizer has a code of its own for who exits in the midst of dlopen(3).
+        ("exit", 1014, "process with code" if is_sanitized(switch_program()) else "code 3"),
         ("hang", 1110, "within 2 s"),
         ("refuses", 1001, "did not start"),
     ],
