@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from console import Console
 from frames import BROADCAST, frame, mac
-from kept import Echo, switch_process, thrown_away, wait_for_other
+from kept import Echo, children_of, switch_process, thrown_away, wait_for_other
 from switch_process import Switch, no_descriptors_left, pid_in, switch_program
 from vde_client import VdeClient
 from waiting import wait_until
@@ -192,6 +192,7 @@ def test_new_clients_come_after_a_crash(kept: Switch) -> None:
 
 def test_a_client_that_leaves_is_let_go_by_the_keeper_too(kept: Switch) -> None:
     kept.console()
+    wait_until("a successor stands by", lambda: len(children_of(kept.pid)) > 1)
     base = kept.descriptors()
     guests = [kept.client() for _ in range(8)]
     wait_until("the keeper holds them", lambda: kept.descriptors() >= base + 16)
