@@ -136,6 +136,7 @@ add_executable(lanyard_tests
   switch/network/json_rpc_test.cpp
   switch/network/plugin_text_test.cpp
   switch/network/policy_rule_test.cpp
+  switch/network/port_holder_test.cpp
   switch/runtime/backend_test.cpp
   switch/runtime/busy_poll_test.cpp
   switch/runtime/event_loop_test.cpp

@@ -9,9 +9,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "backend/gateway/port_holder.h"
 #include "switch/base/text.h"
 #include "switch/base/unix_socket.h"
+#include "switch/network/port_holder.h"
 
 namespace lanyard {
 namespace {
@@ -164,12 +164,14 @@ Error Forwards::cannot_listen(const ForwardConfig& config, std::uint16_t port, i
   const std::string where = listen_text(config, port);
   const auto number = static_cast<std::uint16_t>(config.host_port + port);
   if (code == EADDRINUSE && config.unix_path.empty()) {
-    const std::string holder = port_holder(config.transport, number);
-    return {code, fmt::format("forward {}: {} port {} is taken{}; choose another port, or stop "
-                              "what has it ({} shows it)",
-                              config.name, word(config.transport), where,
-                              holder.empty() ? std::string() : " by " + holder,
-                              config.transport == Transport::tcp ? "ss -ltnp" : "ss -lunp")};
+    const PortSocket holder = port_socket(config.transport, number);
+    return {code,
+            fmt::format("forward {}: {} port {} is taken{}; choose another port, or stop "
+                        "what has it ({} shows it)",
+                        config.name, word(config.transport), where,
+                        holder.inode == 0 ? std::string()
+                                          : fmt::format(" by a process of user {}", holder.uid),
+                        config.transport == Transport::tcp ? "ss -ltnp" : "ss -lunp")};
   }
   if (code == EADDRINUSE) {
     return {code, fmt::format("forward {}: somebody listens at {} already", config.name, where)};

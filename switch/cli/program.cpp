@@ -9,9 +9,33 @@
 #include "switch/base/text.h"
 #include "switch/base/version.h"
 #include "switch/cli/render.h"
+#include "switch/network/config_json.h"
 #include "switch/network/paths.h"
+#include "switch/network/port_holder.h"
 
 namespace lanyard {
+namespace {
+
+// A port that cannot be had has a holder, and who sits at the command line may see more of it than
+// the confined gateway that was refused.
+RpcError with_port_holder(const RpcMethod& method, const Json& params, RpcError error) {
+  if (method.object != "forward" || method.verb != "add" || error.code != RpcCode::conflict) {
+    return error;
+  }
+  const auto text = [&](const char* key) { return params.value(key, std::string()); };
+  const Result<ForwardConfig> forward = parse_forward(text("name"), text("from"), text("to"));
+  if (!forward || !forward.value().unix_path.empty()) return error;
+  for (std::uint16_t i = 0; i < forward.value().ports; ++i) {
+    const auto port = static_cast<std::uint16_t>(forward.value().host_port + i);
+    const std::string holder = port_holder(forward.value().transport, port);
+    if (holder.empty()) continue;
+    append(error.message, "; {} has port {}", holder, port);
+    break;
+  }
+  return error;
+}
+
+}  // namespace
 
 void print_out(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -83,7 +107,9 @@ ExitCode Program::call(const RpcMethod& method, Json params) {
   if (!daemon) return code;
   const auto answer =
       daemon->call(fmt::format("{}.{}", method.object, method.verb), params, kRpcTimeout);
-  if (const auto* error = std::get_if<RpcError>(&answer)) return fail(*error);
+  if (const auto* error = std::get_if<RpcError>(&answer)) {
+    return fail(with_port_holder(method, params, *error));
+  }
   const Json& result = std::get<Json>(answer);
   print(method, result);
   const bool has_problems = method.rows == "problems" && result.is_object() &&
