@@ -105,17 +105,11 @@ std::size_t DatagramBatches::describe(const Outgoing& out, std::size_t slot) {
 
 // As send(2) and sendmmsg(2): how many were sent, or -1.
 long DatagramBatches::send(int fd, std::span<const Outgoing> frames) {
-  // A system call for many costs more than one for one when there is only one, and the plainest
-  // costs least.
+  // The plainest call costs least when there is only one.
   if (framing_ == Framing::bare && frames.size() == 1 && !frames[0].tagged &&
       frames[0].frame->segment_count == 1) {
     const Segment& all = frames[0].frame->segments[0];
     return ::send(fd, all.data, all.size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 1;
-  }
-  if (frames.size() == 1) {
-    msghdr& header = send_messages_[0].msg_hdr;
-    header.msg_iovlen = describe(frames[0], 0);
-    return ::sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 1;
   }
   const std::size_t count = std::min(frames.size(), kSlots);
   for (std::size_t i = 0; i < count; ++i) {

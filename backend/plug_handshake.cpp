@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backend/plug_handshake.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/socket.h>
@@ -11,6 +12,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "switch/base/file_status.h"
+#include "switch/base/own_identity.h"
 #include "switch/base/text.h"
 #include "switch/base/unix_socket.h"
 
@@ -43,9 +46,18 @@ void add(std::vector<std::uint8_t>& bytes, const T& word) {
   std::memcpy(bytes.data() + at, &word, sizeof word);
 }
 
+// Changes who may use the socket at a path, and nothing that takes its place meanwhile.
+void set_socket_mode(const std::string& path, mode_t mode) {
+  const UniqueFd inode(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info {};
+  if (!inode || !file_status(inode.get(), info) || !S_ISSOCK(info.st_mode)) return;
+  const std::string pinned = fmt::format("/proc/self/fd/{}", inode.get());
+  [[maybe_unused]] const int changed = ::fchmodat(AT_FDCWD, pinned.c_str(), mode, 0);
+}
+
 std::string user_name() {
-  const passwd* const user = ::getpwuid(::geteuid());
-  return user != nullptr ? user->pw_name : fmt::format("{}", ::geteuid());
+  const passwd* const user = ::getpwuid(own_user());
+  return user != nullptr ? user->pw_name : fmt::format("{}", own_user());
 }
 
 Result<gid_t> group_number(const std::string& name) {
@@ -142,11 +154,11 @@ SocketAccess PlugHandshake::access() const {
   struct stat control {};
   if (group_ != kNoGroup || (access.mode & 077U) != 0 ||
       ::stat(control_path_.c_str(), &control) != 0 || control.st_uid == 0 ||
-      control.st_uid == ::geteuid()) {
+      control.st_uid == own_user()) {
     return access;
   }
-  access.mode |= ::geteuid() == 0 ? 070U : 077U;
-  if (::geteuid() == 0) access.group = control.st_gid;
+  access.mode |= own_user() == 0 ? 070U : 077U;
+  if (own_user() == 0) access.group = control.st_gid;
   return access;
 }
 
@@ -209,9 +221,7 @@ Result<CableEnds> PlugHandshake::take_cable() {
 // may use it. Only what lies in its own directory: the name is its word.
 void PlugHandshake::set_mode(const std::string& path) const {
   if (!address().mode || !path.starts_with(address().directory + "/")) return;
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
-  ::chmod(path.c_str(), *address().mode & 0777U);
+  set_socket_mode(path, *address().mode & 0777U);
 }
 
 void PlugHandshake::unlink_name() {

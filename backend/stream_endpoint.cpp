@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "switch/base/transient_error.h"
+#include "switch/base/write_bytes.h"
 #include "switch/frame/frame_pool.h"
 
 namespace lanyard {
@@ -130,7 +131,7 @@ bool StreamEndpoint::add(const Outgoing& out) {
 bool StreamEndpoint::write_out() {
   while (written_ < waiting_.size()) {
     const ssize_t count =
-        ::write(output_.get(), waiting_.data() + written_, waiting_.size() - written_);
+        write_bytes(output_.get(), waiting_.data() + written_, waiting_.size() - written_);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && is_transient(errno)) {
       waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(written_));

@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "switch/frame/frame_pool.h"
+#include "switch/frame/headroom.h"
 #include "switch/frame/settler.h"
 
 namespace lanyard {
@@ -69,11 +70,10 @@ Rx TapEndpoint::read_frames(FrameBatch& into, std::size_t wanted) {
 bool TapEndpoint::read_frame(FrameBatch& into) {
   if (!empty_) empty_ = pool_.make();
   std::uint8_t* const data = empty_->segments[0].data;
-  VirtioHeader header;
-  const std::size_t before = offloads_.header ? header.size() : 0;
-  std::array<iovec, 2> parts{{{header.data(), header.size()}, {data, kMaxFrameSize}}};
-  const ssize_t count = offloads_.header ? ::readv(fd_.get(), parts.data(), 2)
-                                         : ::read(fd_.get(), data, kMaxFrameSize);
+  // The header lands in the room before the frame.
+  static_assert(kVirtioHeaderSize <= kFrameHeadroom);
+  const std::size_t before = offloads_.header ? kVirtioHeaderSize : 0;
+  const ssize_t count = ::read(fd_.get(), data - before, before + kMaxFrameSize);
   if (count < static_cast<ssize_t>(before) || count == 0) {
     if (count >= 0) errno = EAGAIN;
     return false;
@@ -81,6 +81,7 @@ bool TapEndpoint::read_frame(FrameBatch& into) {
   const auto size = static_cast<std::size_t>(count) - before;
   empty_->set_bytes(data, static_cast<std::uint32_t>(size));
   if (offloads_.header) {
+    const std::span<const std::uint8_t, kVirtioHeaderSize> header(data - before, before);
     const VirtioReading reading = read_virtio_header(header, empty_->head(), size);
     empty_->offload = reading.fault == VirtioFault::none ? reading.offload : Offload::malformed();
   }
@@ -102,10 +103,6 @@ Transmitted TapEndpoint::transmit(std::span<const Outgoing> frames) {
 }
 
 ssize_t TapEndpoint::write_frame(const Outgoing& out) const {
-  const Frame& frame = *out.frame;
-  if (!offloads_.header && !out.tagged && frame.segment_count == 1) {
-    return ::write(fd_.get(), frame.segments[0].data, frame.segments[0].size);
-  }
   std::array<iovec, kGatherMax + 1> parts;
   const std::size_t count = gather(out, std::span(parts).subspan<1>());
   if (!offloads_.header) return ::writev(fd_.get(), &parts[1], static_cast<int>(count));

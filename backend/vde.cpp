@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "backend/vde_directory.h"
 #include "backend/vde_listener.h"
 #include "switch/base/text.h"
 #include "switch/runtime/backend.h"
@@ -103,7 +104,7 @@ class VdeService final : public Service {
   std::vector<std::unique_ptr<VdeListener>> listeners_;
 };
 
-Result<void> open_vde(const BackendOptions& options, Patchbay& patchbay) {
+Result<void> open_vde(const BackendOptions& options, Patchbay& patchbay, SocketDirectories* maker) {
   if (Result<void> known =
           options.check_keys({"mode", "dirmode", "group", "mgmtmode", "mgmtgroup", "portgroup"});
       !known) {
@@ -127,7 +128,7 @@ Result<void> open_vde(const BackendOptions& options, Patchbay& patchbay) {
   }
 
   Result<std::shared_ptr<VdeDirectory>> directory =
-      VdeDirectory::open(std::move(settings), patchbay.log());
+      VdeDirectory::open(std::move(settings), patchbay.log(), maker);
   if (!directory) return directory.error();
   auto service = std::make_unique<VdeService>(directory.take(), patchbay);
   for (VdeListener::Settings& listener : listeners) {
@@ -142,7 +143,7 @@ Result<void> open_vde(const BackendOptions& options, Patchbay& patchbay) {
   return {};
 }
 
-Result<void> adopt_vde(const HandoverPart& part, Patchbay& patchbay) {
+Result<void> adopt_vde(const HandoverPart& part, Patchbay& patchbay, SocketDirectories* maker) {
   if (part.descriptors.size() > 1) return Error{EBADMSG, "vde: a directory has one lock"};
   const HeldDescriptor held = part.descriptors.empty() ? HeldDescriptor{} : part.descriptors[0];
   UniqueFd claim(held.number);
@@ -160,7 +161,7 @@ Result<void> adopt_vde(const HandoverPart& part, Patchbay& patchbay) {
   settings.group = id("group");
   settings.management_group = id("mgmtgroup");
   auto service = std::make_unique<VdeService>(
-      VdeDirectory::adopt(std::move(settings), std::move(claim), held.since, patchbay.log()),
+      VdeDirectory::adopt(std::move(settings), std::move(claim), held.since, patchbay.log(), maker),
       patchbay);
   for (const HandoverPart& listener : part.parts) {
     Result<std::unique_ptr<VdeListener>> adopted =
@@ -174,14 +175,20 @@ Result<void> adopt_vde(const HandoverPart& part, Patchbay& patchbay) {
 
 }  // namespace
 
-extern const Backend vde_backend;
-const Backend vde_backend{
-    "vde",
-    "vde://DIRECTORY?mode=OCTAL&dirmode=OCTAL&group=NAME&mgmtmode=OCTAL&mgmtgroup=NAME"
-    "&portgroup=NAME=FIRST-LAST",
-    "serve a VDE switch directory for QEMU (-netdev vde), vde_plug, VirtualBox and UML",
-    &open_vde,
-    &adopt_vde,
-};
+Backend vde_backend(SocketDirectories* maker);
+Backend vde_backend(SocketDirectories* maker) {
+  return {
+      "vde",
+      "vde://DIRECTORY?mode=OCTAL&dirmode=OCTAL&group=NAME&mgmtmode=OCTAL&mgmtgroup=NAME"
+      "&portgroup=NAME=FIRST-LAST",
+      "serve a VDE switch directory for QEMU (-netdev vde), vde_plug, VirtualBox and UML",
+      [maker](const BackendOptions& options, Patchbay& patchbay) {
+        return open_vde(options, patchbay, maker);
+      },
+      [maker](const HandoverPart& part, Patchbay& patchbay) {
+        return adopt_vde(part, patchbay, maker);
+      },
+  };
+}
 
 }  // namespace lanyard

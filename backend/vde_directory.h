@@ -12,6 +12,7 @@
 #include <string>
 
 #include "switch/base/log.h"
+#include "switch/base/socket_directory.h"
 #include "switch/base/time.h"
 #include "switch/base/unix_socket.h"
 #include "switch/bridge/port.h"
@@ -30,15 +31,14 @@ class VdeDirectory {
     gid_t management_group = kNoGroup;
   };
 
-  // The longest directory name: our own and the clients' socket names must fit behind it.
-  static constexpr std::size_t kPathMax = 92;
-
   // Creates the directory, or uses an existing one, and claims it: EADDRINUSE when another switch
-  // has. The error's text is the log line.
-  static Result<std::shared_ptr<VdeDirectory>> open(Settings settings, Log& log);
+  // has. The error's text is the log line. `maker` does what the file system is needed for;
+  // nullptr: this process.
+  static Result<std::shared_ptr<VdeDirectory>> open(Settings settings, Log& log,
+                                                    SocketDirectories* maker = nullptr);
   // Goes on with a directory that a predecessor served: `claim` is its lock.
   static std::shared_ptr<VdeDirectory> adopt(Settings settings, UniqueFd claim, Time since,
-                                             Log& log);
+                                             Log& log, SocketDirectories* maker = nullptr);
   ~VdeDirectory();
   VdeDirectory(const VdeDirectory&) = delete;
   VdeDirectory& operator=(const VdeDirectory&) = delete;
@@ -60,15 +60,15 @@ class VdeDirectory {
   Result<std::string> bind_data(int data_fd, PortId port, const Identity& client, bool management);
 
  private:
-  VdeDirectory(Settings settings, Log& log) : settings_(std::move(settings)), log_(log) {}
-
-  Result<void> take_claim();
-  void remove_dead_sockets() const;
+  VdeDirectory(Settings settings, Log& log, SocketDirectories* maker);
 
   Settings settings_;
   Log& log_;
+  OwnSocketDirectories own_;
+  SocketDirectories& maker_;
+  bool is_root_;
   Time since_ = monotonic_now();
-  UniqueFd claim_;  // the directory, locked: two that start at once cannot both have it
+  UniqueFd claim_;
   bool ours_ =
       false;  // nobody else serves it: at least one listener was made, or the directory was
   bool stays_ = false;

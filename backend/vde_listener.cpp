@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "switch/base/file_status.h"
 #include "switch/base/text.h"
 #include "switch/base/transient_error.h"
 
@@ -77,7 +78,7 @@ Result<PinnedSocket> pin_named_socket(const VdeRequest& request, const Identity&
   const std::string name = printable(request.data_socket);
   pinned.inode.reset(::open(request.data_socket.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat info {};
-  if (!pinned.inode || ::fstat(pinned.inode.get(), &info) != 0) {
+  if (!pinned.inode || !file_status(pinned.inode.get(), info)) {
     return refused(errno, fmt::format("its data socket '{}': {}", name, std::strerror(errno)));
   }
   if (!S_ISSOCK(info.st_mode)) {

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "backend/vde_directory.h"
 #include "backend/vde_wire.h"
 #include "switch/base/line_reader.h"
+#include "switch/base/socket_directory.h"
 #include "switch/base/text.h"
 #include "switch/bridge/drop.h"
 #include "switch/bridge/mac_table.h"
@@ -494,7 +494,7 @@ TEST(ManPages, GiveTheNumbersOfTheCode) {
   EXPECT_TRUE(contains(backends, with_commas(kMaxFrameSize) + " bytes are written"));
   EXPECT_EQ(FrameQueue::kDefaultBytes, std::size_t{1} << 20) << "the page says 1 MiB";
   const Lines daemon = read_lines("man/lanyardd.1");
-  EXPECT_TRUE(contains(daemon, fmt::format("can have {} bytes", VdeDirectory::kPathMax)));
+  EXPECT_TRUE(contains(daemon, fmt::format("can have {} bytes", kSocketDirectoryMax)));
   EXPECT_TRUE(contains(daemon, with_commas(MacTable::kDefaultEntries) + " addresses"));
   EXPECT_TRUE(contains(daemon, fmt::format("Number of ports, 1 to {};", kPortMax)));
   const Lines console = read_lines("man/lanyard-console.7");

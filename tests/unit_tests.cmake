@@ -61,9 +61,12 @@ add_executable(lanyard_tests
   switch/base/given_sockets_test.cpp
   switch/base/identity_test.cpp
   switch/base/log_test.cpp
+  switch/base/one_message_test.cpp
+  switch/base/poll_one_test.cpp
   switch/base/result_test.cpp
   switch/base/sandbox_status_test.cpp
   switch/base/sandbox_test.cpp
+  switch/base/socket_directory_test.cpp
   switch/base/text_test.cpp
   switch/base/time_test.cpp
   switch/base/transient_error_test.cpp
@@ -107,6 +110,7 @@ add_executable(lanyard_tests
   switch/daemon/keeper_watch_test.cpp
   switch/daemon/kept_process_test.cpp
   switch/daemon/reload_plan_test.cpp
+  switch/daemon/spawner_directories_test.cpp
   switch/daemon/spawner_message_test.cpp
   switch/daemon/spawner_test.cpp
   switch/frame/ethernet_test.cpp
@@ -146,6 +150,7 @@ add_executable(lanyard_tests
   switch/runtime/turn_times_test.cpp
   switch/runtime/wake_lead_test.cpp
   switch/runtime/wake_moderation_test.cpp
+  system_calls_test.cpp
 )
 target_link_libraries(lanyard_tests PRIVATE
   lanyard_cli lanyard_gateway_core lanyard_core GTest::gmock GTest::gtest_main rapidcheck rapidcheck_gtest)

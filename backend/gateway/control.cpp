@@ -146,19 +146,20 @@ Result<Json> GatewayControl::configure(const Json& params) {
   }
   Result<std::string> directory = text_at(params, "state_directory");
   if (!directory) return directory.error();
-  if (confine_) {
-    if (Result<void> done = confine_(config.value(), directory.value(), log_); !done) {
-      return done.error();
-    }
-    confine_ = nullptr;
-  }
-  Gateway::Context context{loop_, *frames_, log_, directory.take(), {}, &listeners_};
+  Gateway::Context context{loop_, *frames_, log_, directory.value(), {}, &listeners_};
   context.event = [this](std::string_view kind, Json fields) {
     fields["kind"] = std::string(kind);
     notify("event", fields);
   };
   Result<std::unique_ptr<Gateway>> gateway = Gateway::create(config.value(), std::move(context));
   if (!gateway) return gateway.error();
+  // With everything made that is made once, and before a guest or the outside is heard.
+  if (confine_) {
+    if (Result<void> done = confine_(config.value(), directory.value(), log_); !done) {
+      return done.error();
+    }
+    confine_ = nullptr;
+  }
   gateway_ = gateway.take();
   return Json::object();
 }

@@ -8,6 +8,8 @@
 #include <cstring>
 
 #include "switch/base/descriptor_passing.h"
+#include "switch/base/one_message.h"
+#include "switch/base/poll_one.h"
 #include "switch/base/text.h"
 #include "switch/network/json_rpc.h"
 #include "switch/network/listener_answer.h"
@@ -33,7 +35,7 @@ Result<Received> receive(int fd) {
   header.msg_iov = &content;
   header.msg_iovlen = 1;
   passed.make_room(header);
-  const ssize_t size = ::recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  const ssize_t size = receive_message(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (size < 0) return system_error(errno);
   received.descriptor = take_descriptor(header);
   if (size != sizeof received.answer) return system_error(EPIPE);
@@ -66,10 +68,9 @@ Result<UniqueFd> DaemonListeners::answer_to(std::uint64_t id) const {
     if (const int code = received.error().code; code != EAGAIN && code != EINTR) {
       return received.error();
     }
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - monotonic_now()).count();
-    if (left <= 0) return system_error(ETIMEDOUT);
-    pollfd answered{socket_.get(), POLLIN, 0};
-    (void)::poll(&answered, 1, static_cast<int>(left));
+    const Duration left = end - monotonic_now();
+    if (left <= Duration{0}) return system_error(ETIMEDOUT);
+    (void)poll_one(socket_.get(), POLLIN, left);
   }
 }
 

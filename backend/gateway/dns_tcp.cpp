@@ -74,7 +74,8 @@ bool DnsTcpServer::make_room() {
 }
 
 void DnsTcpServer::on_connect(Listener& listener) {
-  UniqueFd fd(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  // As libslirp does: one of the two calls is enough. No call on it waits, and nothing is executed.
+  UniqueFd fd(::accept(listener.fd.get(), nullptr, nullptr));  // NOLINT(android-cloexec-accept)
   if (!fd && (errno == EMFILE || errno == ENFILE)) {
     // It would be ready again at once, and for as long as there is no descriptor.
     listener.watch.set_events(0);
@@ -104,7 +105,7 @@ void DnsTcpServer::on_ready(std::uint64_t id, std::uint32_t events) {
 bool DnsTcpServer::receive(Connection& connection) {
   if (connection.ended || connection.received.size() >= kReceivedMax) return true;
   std::array<std::uint8_t, 16384> buffer;  // NOLINT: filled by the kernel
-  const ssize_t got = ::recv(connection.fd.get(), buffer.data(), buffer.size(), 0);
+  const ssize_t got = ::recv(connection.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (got < 0) return errno == EAGAIN || errno == EINTR;
   connection.ended = got == 0;
   connection.received.insert(connection.received.end(), buffer.begin(), buffer.begin() + got);
@@ -152,8 +153,8 @@ void DnsTcpServer::reply(std::uint64_t id, std::span<const std::uint8_t> message
 
 bool DnsTcpServer::flush(Connection& connection) {
   if (connection.unsent.empty()) return true;
-  const ssize_t sent =
-      ::send(connection.fd.get(), connection.unsent.data(), connection.unsent.size(), MSG_NOSIGNAL);
+  const ssize_t sent = ::send(connection.fd.get(), connection.unsent.data(),
+                              connection.unsent.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent < 0) return errno == EAGAIN || errno == EINTR;
   connection.unsent.erase(connection.unsent.begin(), connection.unsent.begin() + sent);
   connection.last_moved = clock_();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "backend/gateway/dns_upstream.h"
 
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -11,6 +10,7 @@
 #include <cstring>
 
 #include "switch/base/text.h"
+#include "switch/host/netlink.h"
 
 namespace lanyard {
 namespace {
@@ -30,8 +30,11 @@ struct SocketAddress {
 
 std::uint32_t interface_index(const std::string& zone) {
   if (zone.empty()) return 0;
-  if (const unsigned index = ::if_nametoindex(zone.c_str()); index != 0) return index;
-  return static_cast<std::uint32_t>(parse_integer(zone).value_or(0));
+  if (const auto number = parse_integer(zone)) return static_cast<std::uint32_t>(*number);
+  // Not by if_nametoindex(3), which asks a socket that the sandbox refuses.
+  Result<Netlink> kernel = Netlink::open();
+  const Result<LinkInfo> link = kernel ? kernel.value().link(zone) : kernel.error();
+  return link ? static_cast<std::uint32_t>(link.value().index) : 0;
 }
 
 SocketAddress socket_address(const ResolverAddress& resolver) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "switch/base/one_message.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -147,7 +148,7 @@ bool FrameChannel::send_now(const VirtioHeader& header, std::span<const std::uin
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
-  if (::sendmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+  if (send_message(fd_.get(), message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
     ++counters_.sent_frames;
     counters_.sent_bytes += frame.size();
     loop_.carried(frame.size());

@@ -58,6 +58,12 @@ Gateway::~Gateway() = default;
 
 Result<void> Gateway::start() {
   apply(config_);
+  // Also for a DHCP server that a reload will bring: then the sandbox lets nobody make it.
+  const std::string& directory = context_.state_directory;
+  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+    context_.log.warning("{}: {}; leases will not outlive this process", directory,
+                         std::strerror(errno));
+  }
   if (Result<void> done = start_dhcp(); !done) return done;
   start_dns();
   if (config_.kind == NetworkKind::nat) {
@@ -99,10 +105,6 @@ Result<void> Gateway::start_dhcp() {
   const std::string& directory = context_.state_directory;
   if (!is_file_name(config_.name)) {
     return Error{EINVAL, fmt::format("'{}' is no name for a network", printable(config_.name))};
-  }
-  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    context_.log.warning("{}: {}; leases will not outlive this process", directory,
-                         std::strerror(errno));
   }
   lease_file_ = std::make_unique<LeaseFile>(fmt::format("{}/{}.leases", directory, config_.name),
                                             context_.log);

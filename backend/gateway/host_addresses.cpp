@@ -1,39 +1,26 @@
 // SPDX-License-Identifier: MIT
 #include "backend/gateway/host_addresses.h"
 
-#include <ifaddrs.h>
 #include <linux/rtnetlink.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "switch/base/text.h"
+#include "switch/host/netlink.h"
 
 namespace lanyard {
 
+// Not by getifaddrs(3), which makes a call that nothing else in a gateway needs.
 std::vector<IpAddress> host_addresses() {
   std::vector<IpAddress> addresses;
-  ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) return addresses;
-  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr == nullptr) continue;
-    if (entry->ifa_addr->sa_family == AF_INET) {
-      sockaddr_in in{};
-      std::memcpy(&in, entry->ifa_addr, sizeof in);
-      addresses.emplace_back(Ipv4Address::from_number(ntohl(in.sin_addr.s_addr)));
-    } else if (entry->ifa_addr->sa_family == AF_INET6) {
-      sockaddr_in6 in{};
-      std::memcpy(&in, entry->ifa_addr, sizeof in);
-      Ipv6Address::Bytes octets{};
-      std::copy_n(in.sin6_addr.s6_addr, octets.size(), octets.begin());
-      addresses.emplace_back(Ipv6Address(octets));
-    }
-  }
-  ::freeifaddrs(list);
+  Result<Netlink> kernel = Netlink::open();
+  if (!kernel) return addresses;
+  const Result<std::vector<AddressInfo>> known = kernel.value().addresses();
+  if (!known) return addresses;
+  for (const AddressInfo& info : known.value()) addresses.push_back(info.address);
   return addresses;
 }
 

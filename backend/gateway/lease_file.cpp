@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "switch/base/file_status.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -69,7 +70,8 @@ std::optional<std::string> read_all(int fd) {
   std::string content;
   std::array<char, 65536> chunk{};
   for (;;) {
-    const ssize_t size = ::read(fd, chunk.data(), chunk.size());
+    const ssize_t size =
+        ::pread(fd, chunk.data(), chunk.size(), static_cast<off_t>(content.size()));
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return std::nullopt;
     if (size == 0) return content;
@@ -169,7 +171,7 @@ std::vector<Lease> LeaseFile::load() {
   bool goes_on = false;
   if (!fd) {
     if (errno != ENOENT) set_aside(std::strerror(errno));
-  } else if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+  } else if (!file_status(fd.get(), info) || !S_ISREG(info.st_mode)) {
     set_aside("it is no regular file");
   } else if (info.st_size > kSizeMax) {
     set_aside(fmt::format("it has {} bytes", info.st_size));
@@ -263,7 +265,8 @@ bool LeaseFile::write_anew() {
   if (!fd || !write_all(fd.get(), content) || ::fsync(fd.get()) != 0 ||
       ::rename(beside.c_str(), path_.c_str()) != 0) {
     const int why = errno;
-    if (fd) ::unlink(beside.c_str());
+    // Its room is given back, by a call that is made anyway; the next try writes it anew.
+    if (fd) fd.reset(::open(beside.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
     incomplete_ = true;
     report(std::strerror(why));
     return false;

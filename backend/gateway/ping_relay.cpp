@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "switch/base/one_message.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -282,7 +283,7 @@ void PingRelay::on_events(const Key& key, std::uint32_t events) {
 
 bool PingRelay::read_reply(Session& session) {
   Incoming in(buffer_);
-  const ssize_t size = ::recvmsg(session.fd.get(), &in.header, MSG_DONTWAIT);
+  const ssize_t size = receive_message(session.fd.get(), in.header, MSG_DONTWAIT);
   if (size < 0) return errno == EINTR;
   const std::optional<IpAddress> from = in.peer.address();
   if (!from || static_cast<std::size_t>(size) < kIcmpHeaderSize) return true;
@@ -312,7 +313,7 @@ bool PingRelay::read_reply(Session& session) {
 
 bool PingRelay::read_error(Session& session) {
   Incoming in(buffer_);
-  const ssize_t size = ::recvmsg(session.fd.get(), &in.header, MSG_DONTWAIT | MSG_ERRQUEUE);
+  const ssize_t size = receive_message(session.fd.get(), in.header, MSG_DONTWAIT | MSG_ERRQUEUE);
   if (size < 0) return errno == EINTR;
   const bool v4 = session.key.first.is_v4();
   struct {

@@ -67,7 +67,8 @@ Result<std::string> read_text(int fd) {
   std::string text(kFileSizeMax, '\0');
   std::size_t size = 0;
   while (size < text.size()) {
-    const ssize_t got = ::read(fd, text.data() + size, text.size() - size);
+    const ssize_t got =
+        ::pread(fd, text.data() + size, text.size() - size, static_cast<off_t>(size));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Error{errno, std::strerror(errno)};
     if (got == 0) break;

@@ -42,6 +42,13 @@ std::uint32_t epoll_events_of(int asked) {
   return events;
 }
 
+// As dup2(2), which a list of allowed calls that has fcntl(2) does without: this is the only
+// thread.
+bool take_place(int fd, int number) {
+  ::close(number);
+  return ::fcntl(fd, F_DUPFD_CLOEXEC, number) == number;
+}
+
 std::size_t descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 65536;
@@ -282,7 +289,8 @@ void SlirpEngine::poll(bool with_sockets) {
 
 void SlirpEngine::turn() {
   std::array<epoll_event, 256> events;
-  const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+  const int count =
+      ::epoll_pwait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0, nullptr);
   for (int i = 0; i < count; ++i) {
     const auto fd = static_cast<std::size_t>(events[static_cast<std::size_t>(i)].data.fd);
     if (fd >= ready_.size()) ready_.resize(fd + 1);
@@ -448,7 +456,7 @@ int SlirpEngine::add_forward(const UniqueFd& listener, const sockaddr* guest,
   int code = ENOTSUP;
   for (const int made : impl_->descriptors()) {
     if (before.contains(made)) continue;
-    code = ::dup3(listener.get(), made, O_CLOEXEC) == made ? 0 : errno;
+    code = take_place(listener.get(), made) ? 0 : errno;
     if (code == 0) break;
     socklen_t size = sizeof any;
     ::getsockname(made, reinterpret_cast<sockaddr*>(&any), &size);

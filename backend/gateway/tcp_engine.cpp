@@ -14,6 +14,7 @@
 #include "backend/gateway/nat_reply.h"
 #include "backend/gateway/socket_name.h"
 #include "switch/base/fd.h"
+#include "switch/base/one_message.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -55,7 +56,7 @@ struct TcpEngine::Connection final : TcpHost, TcpLink {
     message.msg_iovlen = parts.size();
     ssize_t sent = 0;
     do {
-      sent = ::sendmsg(fd.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+      sent = send_message(fd.get(), message, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : sent;
   }

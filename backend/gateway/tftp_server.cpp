@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "backend/gateway/dhcp_server.h"
+#include "switch/base/file_status.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -142,7 +143,7 @@ Result<TftpServer::Session> TftpServer::open(std::string_view name) const {
     return Error{why, why == EXDEV ? "it leads out of the served directory" : std::strerror(why)};
   }
   struct stat info {};
-  if (::fstat(session.file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+  if (!file_status(session.file.get(), info) || !S_ISREG(info.st_mode)) {
     return Error{EACCES, "it is no regular file"};
   }
   session.size = static_cast<std::uint64_t>(info.st_size);

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "switch/base/one_message.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -207,7 +208,7 @@ std::optional<UdpError> next_udp_error(int fd, bool v6, std::span<std::uint8_t> 
   header.msg_iovlen = 1;
   header.msg_control = control.data();
   header.msg_controllen = control.size();
-  const ssize_t size = ::recvmsg(fd, &header, MSG_DONTWAIT | MSG_ERRQUEUE);
+  const ssize_t size = receive_message(fd, header, MSG_DONTWAIT | MSG_ERRQUEUE);
   if (size < 0) return std::nullopt;
   error.payload = buffer.first(static_cast<std::size_t>(size));
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {

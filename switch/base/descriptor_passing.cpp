@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "switch/base/one_message.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -50,7 +51,7 @@ Result<std::optional<ReceivedMessage>> receive_with_descriptor(int fd, std::size
   passed.make_room(header);
   ssize_t count = 0;
   do {
-    count = ::recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    count = receive_message(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   } while (count < 0 && errno == EINTR);
   if (count < 0 && errno == EAGAIN) return std::optional<ReceivedMessage>();
   if (count < 0 && errno != ECONNRESET)

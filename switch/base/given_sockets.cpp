@@ -56,6 +56,7 @@ bool GivenSockets::add(UniqueFd socket) {
 }
 
 UniqueFd GivenSockets::take(const std::string& path) {
+  if (sockets_.empty()) return {};
   const auto found = sockets_.find(without_links(path));
   if (found == sockets_.end()) return {};
   UniqueFd taken = std::move(found->second);

@@ -57,8 +57,6 @@ std::uint64_t rights_of(const AllowedPath& path) {
   }
   if (path.sockets) rights |= LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE;
   if (path.remove_directories) rights |= LANDLOCK_ACCESS_FS_REMOVE_DIR;
-  if (path.make_directories) rights |= LANDLOCK_ACCESS_FS_MAKE_DIR;
-  if (path.list) rights |= LANDLOCK_ACCESS_FS_READ_DIR;
   return rights;
 }
 

@@ -62,8 +62,6 @@ struct AllowedPath {
   bool change = false;   // make, write, rename and remove files
   bool sockets = false;  // make and remove sockets
   bool remove_directories = false;
-  bool make_directories = false;
-  bool list = false;  // directories, and not what files say
 };
 
 struct ResourceLimit {

@@ -15,9 +15,13 @@ namespace lanyard {
 namespace {
 
 // Calls that libraries try first, with another way behind them that they take only when the kernel
-// says that there is no such call.
-constexpr std::array kTriedFirst{"clone3", "close_range",     "faccessat2", "fchmodat2",  "openat2",
-                                 "rseq",   "set_robust_list", "statx",      "futex_waitv"};
+// says that there is no such call. stdio asks fstat(2) how large its buffer should be, malloc
+// mremap(2) for room that it can make by copying, and what looks users up (nsswitch.conf(5)) for
+// chance that it does not need and where links lead that it cannot follow here anyway.
+constexpr std::array kTriedFirst{
+    "clone3", "close_range", "faccessat2", "fchmodat2",  "fstat", "futex_waitv", "getrandom",
+    "mremap", "openat2",     "readlink",   "readlinkat", "rseq",  "statx",       "set_robust_list",
+};
 
 using Filter = std::unique_ptr<std::remove_pointer_t<scmp_filter_ctx>, decltype(&seccomp_release)>;
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "switch/base/unix_socket.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -18,6 +20,11 @@ sockaddr_un address_of(const std::string& path) {
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;
+}
+
+// unlink(2) and rmdir(2) are not on every machine, and this is both.
+void unlink_name(const std::string& path) {
+  ::unlinkat(AT_FDCWD, path.c_str(), 0);
 }
 
 Error failed(const char* what, const std::string& path, int code) {
@@ -39,7 +46,7 @@ bool socket_answers(const std::string& path, int socket_type) {
 
 void unlink_socket(const std::string& path) {
   struct stat info {};
-  if (::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) ::unlink(path.c_str());
+  if (::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) unlink_name(path);
 }
 
 Result<void> bind_unix(int fd, const std::string& path, const SocketAccess& access) {
@@ -47,18 +54,17 @@ Result<void> bind_unix(int fd, const std::string& path, const SocketAccess& acce
     return Error{ENAMETOOLONG,
                  fmt::format("{}: a socket name can have {} bytes at most", path, kSocketPathMax)};
   }
-  // On Linux a socket's name gets the mode of the socket, less the umask (unix(7)).
-  ::fchmod(fd, access.mode);
+  // On Linux a socket's name may be used by all, less the umask (unix(7)).
   const sockaddr_un address = address_of(path);
-  const mode_t umask_before = ::umask(0);
+  const mode_t umask_before = ::umask(0777 & ~access.mode);
   const int bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   const int code = errno;
   ::umask(umask_before);
   if (bound != 0) return failed("bind", path, code);
   if ((access.owner != kNoUser || access.group != kNoGroup) &&
-      ::lchown(path.c_str(), access.owner, access.group) != 0) {
+      ::fchownat(AT_FDCWD, path.c_str(), access.owner, access.group, AT_SYMLINK_NOFOLLOW) != 0) {
     const Error error = failed("cannot set owner and group of", path, errno);
-    ::unlink(path.c_str());
+    unlink_name(path);
     return error;
   }
   return {};
@@ -75,7 +81,7 @@ Result<UniqueFd> listen_unix(const std::string& path, const SocketAccess& access
   if (!bound) return bound.error();
   if (::listen(fd.get(), backlog) != 0) {
     const Error error = failed("listen", path, errno);
-    ::unlink(path.c_str());
+    unlink_name(path);
     return error;
   }
   return fd;

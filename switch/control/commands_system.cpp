@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "switch/base/fd.h"
+#include "switch/base/file_status.h"
 #include "switch/control/banner.h"
 #include "switch/control/command.h"
 
@@ -74,7 +75,7 @@ Result<void> showinfo(CommandContext& context, Args&, Reply& reply) {
 Result<std::string> read_script(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0) {
+  if (!fd || !file_status(fd.get(), info)) {
     return Error{errno, fmt::format("{}: {}", printable(path), std::strerror(errno))};
   }
   if (!S_ISREG(info.st_mode)) {

@@ -14,7 +14,9 @@
 #include <cstring>
 #include <fstream>
 
+#include "switch/base/poll_one.h"
 #include "switch/base/transient_error.h"
+#include "switch/base/write_bytes.h"
 #include "switch/control/banner.h"
 #include "switch/control/plugin_host.h"
 
@@ -32,12 +34,11 @@ constexpr Duration kProgressPeriod = std::chrono::seconds(30);
 // left blocking: a pipe that polls writable takes PIPE_BUF bytes at once (pipe(7)).
 ssize_t write_now(int fd, bool is_socket, std::string_view text) {
   if (is_socket) return ::send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  pollfd ready{fd, POLLOUT, 0};
-  if (::poll(&ready, 1, 0) <= 0) {
+  if (poll_one(fd, POLLOUT, Duration{0}) == 0) {
     errno = EAGAIN;
     return -1;
   }
-  return ::write(fd, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+  return write_bytes(fd, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ void status(RpcCall& call) {
                     {"file", call.host.config_file()},
                     {"uptime_s", whole_seconds(call.host.loop().now() - call.host.started())},
                     {"turns", turns(call.host.loop().turn_times())},
-                    {"landlock", landlock_version()},
+                    {"landlock", call.host.landlock()},
                     {"processes", Json::array({process_row("switch", ::getpid())})}};
   if (const pid_t pid = call.host.spawner(); pid > 0) {
     gathered->head["processes"].push_back(process_row("spawner", pid));

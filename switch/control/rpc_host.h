@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "switch/base/sandbox_status.h"
 #include "switch/control/log_ring.h"
 #include "switch/network/config_diff.h"
 #include "switch/network/config_file.h"
@@ -100,6 +101,8 @@ class RpcHost {
   virtual void upgrade(std::function<void(const Result<void>&)> done) {
     done(Error{ENOTSUP, "there is no keeper: the daemon was not started with --keeper"});
   }
+  // Of this kernel; a confined process may not ask any more.
+  virtual int landlock() const { return landlock_version(); }
   // The process that has the privileges; 0: there is none.
   virtual pid_t spawner() const { return 0; }
   // The process with the lives of those that come and go, and their descriptors.

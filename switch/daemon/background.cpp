@@ -114,7 +114,8 @@ PidFile PidFile::adopt(std::string path, pid_t pid) {
 }
 
 PidFile::~PidFile() {
-  if (!path_.empty() && read_pid(path_) == pid_) ::unlink(path_.c_str());
+  if (path_.empty() || read_pid(path_) != pid_) return;
+  ::unlinkat(AT_FDCWD, path_.c_str(), 0);  // as names of sockets, for which a sandbox has it
 }
 
 }  // namespace lanyard

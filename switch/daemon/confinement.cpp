@@ -24,7 +24,8 @@ bool has_tap(const DaemonOptions& options) {
                      [](const std::string& url) { return url.starts_with("tap:"); });
 }
 
-constexpr std::array kTapRequests{TUNSETIFF,
+constexpr std::array kTapRequests{TUNGETIFF,
+                                  TUNSETIFF,
                                   TUNSETOFFLOAD,
                                   TUNSETVNETHDRSZ,
                                   TUNSETVNETLE,
@@ -57,7 +58,9 @@ std::vector<AllowedPath> paths(const DaemonOptions& options) {
 }  // namespace
 
 SandboxPolicy switch_sandbox(const DaemonOptions& options) {
-  SandboxPolicy policy = frame_process_sandbox(options.keeper);
+  SandboxPolicy policy = frame_process_sandbox(options.keeper, options.busy_poll_us != 0);
+  // What dead clients have left, when it ends.
+  policy.calls.push_back({"getdents64"});
   if (has_tap(options)) {
     for (const auto request : kTapRequests) policy.calls.push_back({"ioctl", {{1, request}}});
     policy.capabilities |= kBit << CAP_NET_ADMIN;

@@ -332,6 +332,8 @@ Result<void> Daemon::watch_signals() {
   ::sigemptyset(&handled);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&handled, number);
   ::sigprocmask(SIG_BLOCK, &handled, nullptr);
+  // Whatever whoever started us had it be: by this one a terminal's shell shall see us end.
+  ::signal(SIGINT, SIG_DFL);
   signals_.reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return Error{errno, fmt::format("signalfd: {}", std::strerror(errno))};
   Result<EventLoop::Watch> watch =

@@ -14,6 +14,9 @@
 #include <cstring>
 #include <ctime>
 
+#include "switch/base/poll_one.h"
+#include "switch/base/write_bytes.h"
+
 namespace lanyard {
 namespace {
 
@@ -56,13 +59,12 @@ void DaemonLog::write(LogLevel level, std::string_view line) {
 }
 
 bool DaemonLog::write_stderr(std::string_view line) const {
-  pollfd ready{STDERR_FILENO, POLLOUT, 0};
-  if (::poll(&ready, 1, 0) <= 0 || (ready.revents & POLLOUT) == 0) return false;
+  if ((poll_one(STDERR_FILENO, POLLOUT, Duration{0}) & POLLOUT) == 0) return false;
   // A pipe that polls writable takes PIPE_BUF bytes without blocking (pipe(7)).
   std::string text = fmt::format("{}: {}", program_, line);
   text.resize(std::min<std::size_t>(text.size(), PIPE_BUF - 1));
   text += '\n';
-  return ::write(STDERR_FILENO, text.data(), text.size()) >= 0;
+  return write_bytes(STDERR_FILENO, text.data(), text.size()) >= 0;
 }
 
 bool DaemonLog::write_syslog(LogLevel level, std::string_view line) {

@@ -11,6 +11,6 @@
 namespace lanyard {
 
 // Of the calling process; `kept`: under a keeper, which is told things in memory files.
-SandboxPolicy frame_process_sandbox(bool kept);
+SandboxPolicy frame_process_sandbox(bool kept, bool busy_poll);
 
 }  // namespace lanyard

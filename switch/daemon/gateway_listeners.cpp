@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "switch/base/descriptor_passing.h"
+#include "switch/base/one_message.h"
 #include "switch/base/text.h"
 #include "switch/network/config_json.h"
 #include "switch/network/listener_answer.h"
@@ -164,7 +165,7 @@ void GatewayListeners::answer(std::uint64_t id, const Result<UniqueFd>& made) {
   header.msg_iov = &content;
   header.msg_iovlen = 1;
   if (made) passed.attach(header, made.value().get());
-  if (::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return;
+  if (send_message(socket_.get(), header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return;
   // It does not read; it has not got it, and gives up by itself.
   log_.warning("the gateway of {} does not take its sockets: {}", network_, std::strerror(errno));
 }

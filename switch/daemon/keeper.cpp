@@ -103,6 +103,7 @@ Result<void> Keeper::prepare() {
     ::sigaddset(&handled, number);
   }
   ::sigprocmask(SIG_BLOCK, &handled, nullptr);
+  ::signal(SIGINT, SIG_DFL);  // by which a terminal's shell shall see us end
   signals_.reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return system_error("signalfd");
   Result<EventLoop::Watch> watch =

@@ -11,8 +11,11 @@
 #include <cstring>
 
 #include "switch/base/descriptor_passing.h"
+#include "switch/base/file_status.h"
 #include "switch/base/little_endian.h"
+#include "switch/base/one_message.h"
 #include "switch/base/text.h"
+#include "switch/base/write_bytes.h"
 
 namespace lanyard {
 namespace {
@@ -78,7 +81,7 @@ KeeperLink::Sent KeeperLink::send(const KeeperMessage& message, int descriptor) 
   header.msg_iovlen = 1;
   passed.attach(header, descriptor);
   for (;;) {
-    if (::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return Sent::done;
+    if (send_message(socket_.get(), header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return Sent::done;
     if (errno == EINTR) continue;
     const bool full = errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ||
                       errno == ETOOMANYREFS || errno == EMFILE;
@@ -100,7 +103,7 @@ Result<UniqueFd> seal_bytes(std::string_view bytes) {
   UniqueFd file(::memfd_create("lanyard-state", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file) return system_error("memfd_create");
   while (!bytes.empty()) {
-    const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
+    const ssize_t count = write_bytes(file.get(), bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return system_error("the state's memory file");
     bytes.remove_prefix(static_cast<std::size_t>(count));
@@ -112,13 +115,14 @@ Result<UniqueFd> seal_bytes(std::string_view bytes) {
 
 Result<std::string> read_sealed(int fd) {
   struct stat info {};
-  if (::fstat(fd, &info) != 0) return system_error("the state's memory file");
+  if (!file_status(fd, info)) return system_error("the state's memory file");
   if (info.st_size > kStateMax) return Error{EFBIG, "the state's memory file is too large"};
   std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
+  // Where whoever wrote it has left off; nobody else reads it meanwhile.
+  if (::lseek(fd, 0, SEEK_SET) != 0) return system_error("the state's memory file");
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t count =
-        ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+    const ssize_t count = ::read(fd, bytes.data() + done, bytes.size() - done);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return system_error("the state's memory file");
     done += static_cast<std::size_t>(count);

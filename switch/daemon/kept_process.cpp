@@ -14,6 +14,7 @@
 #include <set>
 #include <utility>
 
+#include "switch/base/poll_one.h"
 #include "switch/base/text.h"
 #include "switch/base/version.h"
 
@@ -24,8 +25,8 @@ using Kind = KeeperMessage::Kind;
 
 constexpr Duration kRetryPause = std::chrono::milliseconds(10);
 // How long the keeper may take to let go of a device that is to be opened again.
-constexpr int kReleasePatience_ms = 100;
-constexpr int kSealPause_ms = 1;
+constexpr Duration kReleasePatience = std::chrono::milliseconds(100);
+constexpr Duration kSealPause = std::chrono::milliseconds(1);
 // What guests' traffic changes (learned bindings, sticky addresses) has no other occasion.
 constexpr Duration kLookPeriod = std::chrono::seconds(1);
 // Above all numbers that descriptors of services have, unless the limit is small.
@@ -43,13 +44,8 @@ UniqueFd move_up(UniqueFd fd) {
   return high ? std::move(high) : std::move(fd);
 }
 
-bool wait_for(int fd, int patience_ms) {
-  pollfd ready{fd, POLLIN, 0};
-  int count = 0;
-  do {
-    count = ::poll(&ready, 1, patience_ms);
-  } while (count < 0 && errno == EINTR);
-  return count > 0;
+bool wait_for(int fd, std::optional<Duration> patience) {
+  return poll_one(fd, POLLIN, patience) != 0;
 }
 
 // Parts whose descriptors have not come along cannot go on.
@@ -83,9 +79,9 @@ Result<std::optional<HandoverState>> KeptProcess::begin(const std::function<void
     if (!std::exchange(is_prepared, true)) prepare();
   };
   for (;;) {
-    if (!wait_for(link_.fd(), 0)) {
+    if (!wait_for(link_.fd(), Duration{0})) {
       prepare_once();
-      wait_for(link_.fd(), -1);
+      wait_for(link_.fd(), std::nullopt);
     }
     Result<std::optional<KeeperLink::Received>> received = link_.receive();
     if (!received) return received.error();
@@ -270,7 +266,7 @@ void KeptProcess::say_alive() {
 void KeptProcess::settle_exclusive() {
   commit();
   if (!kept() || !std::exchange(exclusive_let_go_, false) || !send({.kind = Kind::sync})) return;
-  while (std::optional<KeeperMessage> message = wait_for_message(kReleasePatience_ms)) {
+  while (std::optional<KeeperMessage> message = wait_for_message(kReleasePatience)) {
     if (message->kind == Kind::synced) return;
     waiting_.push_back(std::move(*message));
     round_timer_ = loop_->after(Duration{0}, [this] { on_link(); });
@@ -332,9 +328,9 @@ void KeptProcess::on_message(const KeeperMessage& message) {
 }
 
 // The next message; nullopt when none comes, or none ever will.
-std::optional<KeeperMessage> KeptProcess::wait_for_message(int patience_ms) {
+std::optional<KeeperMessage> KeptProcess::wait_for_message(std::optional<Duration> patience) {
   while (kept()) {
-    if (!wait_for(link_.fd(), patience_ms)) return std::nullopt;
+    if (!wait_for(link_.fd(), patience)) return std::nullopt;
     Result<std::optional<KeeperLink::Received>> received = link_.receive();
     if (!received) {
       lost();
@@ -355,7 +351,8 @@ void KeptProcess::seal() {
     if (!told) told = tell(state);
     if (told && !sealed) sealed = send({.kind = Kind::sealed});
     // What could not be said is tried again until the keeper loses its patience.
-    const std::optional<KeeperMessage> message = wait_for_message(sealed ? -1 : kSealPause_ms);
+    const std::optional<KeeperMessage> message =
+        wait_for_message(sealed ? std::nullopt : std::optional(kSealPause));
     if (message && message->kind == Kind::leave) {
       tell_upgraded({});
       // Without destructors: files and sockets are the successor's now.

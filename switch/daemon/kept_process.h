@@ -88,7 +88,7 @@ class KeptProcess {
   void on_link();
   void on_message(const KeeperMessage& message);
   void seal();
-  std::optional<KeeperMessage> wait_for_message(int patience_ms);
+  std::optional<KeeperMessage> wait_for_message(std::optional<Duration> patience);
   void lost();
   void tell_upgraded(const Result<void>& outcome);
   void set_alive_period(Duration period);

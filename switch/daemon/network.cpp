@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "switch/daemon/network.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -20,16 +18,9 @@ namespace {
 
 constexpr std::size_t kLeasesMax = 65536;
 
-std::uint64_t random_number() {
-  std::uint64_t number = 0;
-  while (::getrandom(&number, sizeof number, 0) != sizeof number) {
-  }
-  return number;
-}
-
-MacAddress random_mac() {
+MacAddress random_mac(const RandomNumbers& random) {
   constexpr std::uint64_t kPrefix = 0x00ff00000000;
-  return MacAddress::from_number(kPrefix | (random_number() & 0xffffffff));
+  return MacAddress::from_number(kPrefix | (random.next() & 0xffffffff));
 }
 
 std::string text_in(const Json& object, const char* key) {
@@ -42,9 +33,9 @@ std::string text_in(const Json& object, const char* key) {
 Network::Network(NetworkConfig config, NetworkEnvironment& environment, const SwitchRecord* before)
     : config_(std::move(config)), environment_(environment) {
   Switch::Settings settings;
-  settings.mac = random_mac();
+  settings.mac = random_mac(environment_.random);
   settings.ports_max = std::max<PortId>(config_.ports_max, HostLeg::kPort);
-  settings.hash_secret = random_number();
+  settings.hash_secret = environment_.random.next();
   switch_ = std::make_unique<Switch>(settings, environment_.pool, *this);
   lane_ = std::make_unique<Lane>(*switch_, environment_.pool, environment_.loop, environment_.log);
   environment_.lanes.add(*lane_);

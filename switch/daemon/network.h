@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "switch/base/random_numbers.h"
 #include "switch/control/rpc_host.h"
 #include "switch/daemon/attachment.h"
 #include "switch/daemon/gateway_process.h"
@@ -32,6 +33,7 @@ struct NetworkEnvironment {
   FramePool& pool;
   const BackendRegistry& backends;
   Spawner& spawner;
+  const RandomNumbers& random;
   Log& log;
   std::string state_directory;
   std::function<void(std::string_view kind, Json params)> publish;

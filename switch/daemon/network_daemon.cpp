@@ -14,6 +14,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "switch/base/own_identity.h"
 #include "switch/base/version.h"
 #include "switch/network/config_file.h"
 #include "switch/network/paths.h"
@@ -61,9 +62,6 @@ NetworkDaemon::NetworkDaemon(NetworksOptions options, DaemonLog& log, KeptProces
       given_(std::move(given)),
       pool_(pool) {
   log_.set_level(options_.log_level);
-  register_builtin_backends(backends_, [this](const std::string& name, bool offload, Log&) {
-    return spawner_->attach_tap(name, offload);
-  });
   backends_.given = &given_;
   options_.config_file = absolute(options_.config_file);
   // Whatever resolves a path from here on, the gateways too, resolves it to these.
@@ -114,10 +112,13 @@ Result<void> NetworkDaemon::make_parts() {
   }
   started_ = before_ ? before_->started : loop_->now();
   if (Result<void> started = start_spawner(); !started) return started;
+  Result<RandomNumbers> random = RandomNumbers::open();
+  if (!random) return random.error();
+  random_.emplace(random.take());
   if (options_.control_path.empty()) options_.control_path = control_socket_path();
   server_ = std::make_unique<RpcServer>(*this);
   environment_.reset(new NetworkEnvironment{
-      *loop_, lanes_, pool_, backends_, *spawner_, log_, state_directory(),
+      *loop_, lanes_, pool_, backends_, *spawner_, *random_, log_, state_directory(),
       [this](std::string_view kind, Json params) { server_->publish(kind, std::move(params)); },
       [this] { kept_.commit(); }, [this] { kept_.changed(); },
       [this](const NetworkConfig& wanted) -> Result<void> {
@@ -145,6 +146,12 @@ Result<void> NetworkDaemon::start_spawner() {
       Spawner::start(*loop_, log_, settings, options_.daemon);
   if (!spawner) return spawner.error();
   spawner_ = spawner.take();
+  register_builtin_backends(
+      backends_,
+      [this](const std::string& name, bool offload, Log&) {
+        return spawner_->attach_tap(name, offload);
+      },
+      spawner_.get());
   spawner_->lost = [this] {
     if (kept_.kept()) ::_exit(kExitSpawnerLost);
   };
@@ -242,29 +249,41 @@ Result<void> NetworkDaemon::resume() {
 
 // Every network runs, and no guest has been heard yet.
 Result<void> NetworkDaemon::confine() {
-  spawner_->settle();
-  if (sandbox_mode_ == SandboxMode::off) return {};
   auto confinement = std::make_unique<NetworksConfinement>(
       NetworksConfinement::Places{options_.config_file, absolute(options_.control_path),
-                                  absolute(options_.pid_file), runtime_directory(), kept_.kept()},
+                                  absolute(options_.pid_file), runtime_directory(), kept_.kept(),
+                                  options_.busy_poll_us != 0},
       backends_);
   confinement->add(running());
   // What the next reload will want.
   const ConfigOutcome file = read_config_file(options_.config_file);
   if (file.problems.empty()) confinement->add(file.configuration);
-  obstacles_to_sandbox_ = confinement->obstacles();
+  const bool filters = sandbox_mode_ == SandboxMode::refuse || sandbox_mode_ == SandboxMode::kill;
+  if (sandbox_mode_ != SandboxMode::off) obstacles_to_sandbox_ = confinement->obstacles();
+  // Who is not confined asks for nothing that it could not do itself.
+  const bool is_free = !filters || !obstacles_to_sandbox_.empty() || landlock_ == 0;
+  const auto allowed = is_free ? std::vector<std::string>{"/"} : confinement->socket_directories();
+  for (const std::string& directory : allowed) spawner_->allow_directories(directory);
+  spawner_->settle();
   for (const std::string& obstacle : obstacles_to_sandbox_) {
     log_.warning("this process is not confined: {}, and nobody can tell what that needs", obstacle);
   }
-  if (!obstacles_to_sandbox_.empty()) return {};
+  if (sandbox_mode_ == SandboxMode::off || !obstacles_to_sandbox_.empty()) return {};
+  return enter_sandbox(std::move(confinement));
+}
+
+Result<void> NetworkDaemon::enter_sandbox(std::unique_ptr<NetworksConfinement> confinement) {
   // The C library loads what looks groups up, which it could not do later.
   (void)::getgrgid(kNoGroup);
-  const Result<SandboxReport> report = enter_sandbox(confinement->policy(), sandbox_mode_);
+  const Result<SandboxReport> report = lanyard::enter_sandbox(confinement->policy(), sandbox_mode_);
   if (!report) return report.error();
   log_.write(LogLevel::debug, report.value().text());
   if (sandbox_mode_ == SandboxMode::log) return {};
   for (const std::string& sentence : report.value().absent) log_.notice("sandbox: {}", sentence);
   confinement->restricts_paths = report.value().landlock > 0;
+  confinement->may_claim = [this](const std::string& path) {
+    return spawner_->may_claim_directory(path).ok();
+  };
   confinement_ = std::move(confinement);
   return {};
 }
@@ -307,7 +326,7 @@ ConfigOutcome NetworkDaemon::read_configuration_file(const std::string& file) {
 }
 
 Result<Configuration> NetworkDaemon::read_configuration(const std::string& file) {
-  if (file.empty()) return default_configuration(::geteuid() == 0);
+  if (file.empty()) return default_configuration(own_user() == 0);
   ConfigOutcome outcome = read_configuration_file(file);
   if (outcome.problems.empty()) return std::move(outcome.configuration);
   std::string text;
@@ -323,7 +342,7 @@ Result<RpcRoles> NetworkDaemon::roles_of(const Configuration& configuration) con
   if (!control) return control.error();
   const Result<gid_t> viewer = group_id(configuration.viewer_group);
   if (!viewer) return viewer.error();
-  return RpcRoles{::geteuid(), control.value(), viewer.value()};
+  return RpcRoles{own_user(), control.value(), viewer.value()};
 }
 
 // ---- reload ----
@@ -423,6 +442,8 @@ Result<void> NetworkDaemon::watch_signals() {
   ::sigemptyset(&handled);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&handled, number);
   ::sigprocmask(SIG_BLOCK, &handled, nullptr);
+  // Whatever whoever started us had it be: by this one a terminal's shell shall see us end.
+  ::signal(SIGINT, SIG_DFL);
   signals_.reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return Error{errno, fmt::format("signalfd: {}", std::strerror(errno))};
   Result<EventLoop::Watch> watch =

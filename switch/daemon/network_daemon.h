@@ -52,6 +52,7 @@ class NetworkDaemon final : public RpcHost {
   void upgrade(std::function<void(const Result<void>&)> done) override {
     kept_.upgrade(std::move(done));
   }
+  int landlock() const override { return landlock_; }
   pid_t spawner() const override { return spawner_->pid(); }
   pid_t lasting_process() const override { return kept_.kept() ? kept_.keeper() : ::getpid(); }
   std::vector<std::string> obstacles_to_sandbox() const override { return obstacles_to_sandbox_; }
@@ -70,6 +71,7 @@ class NetworkDaemon final : public RpcHost {
   Result<void> start_spawner();
   std::optional<int> start_first();
   Result<void> confine();
+  Result<void> enter_sandbox(std::unique_ptr<NetworksConfinement> confinement);
   Result<void> resume();
   HandoverState handover(HandoverReason why);
   Result<void> make_directories() const;
@@ -91,6 +93,7 @@ class NetworkDaemon final : public RpcHost {
   int fatal_signal_ = 0;
   Time started_{0};
 
+  const int landlock_ = landlock_version();
   SandboxMode sandbox_mode_ = SandboxMode::off;
   std::unique_ptr<NetworksConfinement> confinement_;  // since it is confined
   std::vector<std::string> obstacles_to_sandbox_;
@@ -100,6 +103,7 @@ class NetworkDaemon final : public RpcHost {
   BackendRegistry backends_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<Spawner> spawner_;
+  std::optional<RandomNumbers> random_;
   std::optional<MemoryReserve> reserve_;
   std::unique_ptr<NetworkEnvironment> environment_;
   Configuration configuration_;  // groups; the networks have theirs themselves

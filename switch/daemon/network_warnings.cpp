@@ -5,7 +5,6 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +12,7 @@
 #include <optional>
 
 #include "switch/base/fd.h"
+#include "switch/base/own_identity.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -26,23 +26,32 @@ std::string read_start(const std::string& path) {
   return count > 0 ? std::string(text.data(), static_cast<std::size_t>(count)) : std::string();
 }
 
+// The numbers behind "Groups:" (proc(5)); getgroups(2) is nothing that a sandbox needs beside it.
+std::string_view own_groups_line(std::string_view status) {
+  constexpr std::string_view kKey = "\nGroups:";
+  const std::size_t at = status.find(kKey);
+  if (at == std::string_view::npos) return {};
+  status.remove_prefix(at + kKey.size());
+  return status.substr(0, status.find('\n'));
+}
+
 // Whether an unprivileged ICMP socket may be made (icmp(7)), as the gateway needs one for pings.
 bool ping_permitted() {
-  if (::geteuid() == 0) return true;
+  if (own_user() == 0) return true;
   const std::string range = read_start("/proc/sys/net/ipv4/ping_group_range");
   const auto words = split_words(trim(range));
   if (words.size() != 2) return true;
   const auto low = parse_integer(words[0]);
   const auto high = parse_integer(words[1]);
   if (!low || !high) return true;
-  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
-  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
-  groups.resize(static_cast<std::size_t>(std::max(0, count)));
-  groups.push_back(::getegid());
-  for (const gid_t group : groups) {
-    if (group >= *low && group <= *high) return true;
-  }
-  return false;
+  const auto is_permitted = [&](std::int64_t group) { return group >= *low && group <= *high; };
+  if (is_permitted(own_group())) return true;
+  const std::string status = read_start("/proc/self/status");
+  const auto groups = split_words(own_groups_line(status));
+  return std::any_of(groups.begin(), groups.end(), [&](std::string_view word) {
+    const auto group = parse_integer(word);
+    return group && is_permitted(*group);
+  });
 }
 
 bool has_resolver(const std::string& resolv_conf) {

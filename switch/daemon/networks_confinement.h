@@ -5,14 +5,15 @@
 // spawner does.
 //
 // What makes it hard: a reload can ask for anything that a configuration can say, and paths cannot
-// be given back. So directories in which sockets are stay open for sockets, whichever are made
-// there; a configuration that names others is refused with a sentence, and a successor process
-// (lanyard upgrade) is confined to what the file says by then. Plugs that are libraries and threads
-// of others (pcap://, record://, replay://, plug:// with what only libvdeplug knows) need what no
-// list of calls can tell, and so do plugins: with one of them there is no sandbox, and that is
-// said.
+// be given back. So directories in which sockets are stay open for sockets, whichever the spawner
+// makes there; a configuration that names others is refused with a sentence, and a successor
+// process (lanyard upgrade) is confined to what the file says by then. Plugs that are libraries and
+// threads of others (pcap://, record://, replay://, plug:// with what only libvdeplug knows) need
+// what no list of calls can tell, and so do plugins: with one of them there is no sandbox, and that
+// is said.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ class NetworksConfinement {
     std::string pid_file{};
     std::string runtime_directory{};
     bool kept = false;  // a keeper is told of what changes
+    bool busy_poll = false;
   };
 
   NetworksConfinement(Places places, const BackendRegistry& backends)
@@ -42,17 +44,20 @@ class NetworksConfinement {
 
   // Else only calls are.
   bool restricts_paths = true;
+  // Whether sockets may have a directory at this path: asked of who makes it.
+  std::function<bool(const std::string& path)> may_claim = [](const std::string&) { return true; };
 
   // Sentences, each a reason why there can be no sandbox.
   const std::vector<std::string>& obstacles() const { return obstacles_; }
   SandboxPolicy policy() const;
+  // In which, or below which, sockets' directories may be from here on.
+  std::vector<std::string> socket_directories() const;
   // Whether this process may read a file of configuration there.
   bool reads(const std::string& file) const;
   // Whether a process in this sandbox can run it.
   Result<void> check(const Configuration& wanted) const;
 
  private:
-  bool has_directory(const std::string& directory) const;
   std::optional<std::string> directory_of_plug(const BackendOptions& plug) const;
   std::vector<AllowedPath> paths() const;
 

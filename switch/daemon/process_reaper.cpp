@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "switch/base/poll_one.h"
+
 namespace lanyard {
 
 void send_signal(const UniqueFd& pidfd, int signal) {
@@ -25,11 +27,8 @@ ProcessReaper::~ProcessReaper() {
   const Time deadline = monotonic_now() + kPatience;
   for (const auto& dying : dying_) {
     dying->watch.reset();
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - monotonic_now());
-    pollfd ended{dying->pidfd.get(), POLLIN, 0};
-    ::poll(&ended, 1, std::max(0, static_cast<int>(left.count())));
-    if ((ended.revents & POLLIN) == 0) send_signal(dying->pidfd, SIGKILL);
+    const short ended = poll_one(dying->pidfd.get(), POLLIN, deadline - monotonic_now());
+    if ((ended & POLLIN) == 0) send_signal(dying->pidfd, SIGKILL);
     wait(*dying, 0);
   }
 }

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "switch/base/poll_one.h"
 #include "switch/base/text.h"
 #include "switch/base/unix_socket.h"
 #include "switch/daemon/keeper_message.h"
@@ -44,9 +45,8 @@ std::string normal(const std::string& path) {
 
 // False when nothing came for so long.
 bool wait_until_readable(int fd, Time end) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - monotonic_now()).count();
-  pollfd ready{fd, POLLIN, 0};
-  return left > 0 && ::poll(&ready, 1, static_cast<int>(left)) != 0;
+  const Duration left = end - monotonic_now();
+  return left > Duration{0} && poll_one(fd, POLLIN, left) != 0;
 }
 
 // A group of its own, so that a terminal's Control-C is the daemon's to hear.
@@ -328,6 +328,48 @@ void Spawner::remove_name(const std::string& path) {
 
 void Spawner::adopt_name(const std::string& path) {
   post({.kind = Kind::adopt_name, .path = normal(path)});
+}
+
+Result<ClaimedDirectory> Spawner::claim_directory(const std::string& path) {
+  Result<SpawnerAnswer> answer = call({.kind = Kind::claim_directory, .path = normal(path)});
+  if (!answer) return answer.error();
+  SpawnerAnswer& claimed = answer.value();
+  UniqueFd claim;
+  if (!claimed.descriptors.empty()) claim = std::move(claimed.descriptors[0]);
+  return ClaimedDirectory{std::move(claimed.text), std::move(claim), claimed.value != 0};
+}
+
+void Spawner::adopt_directory(const std::string& path) {
+  post({.kind = Kind::adopt_directory, .path = path});
+}
+
+Result<UniqueFd> Spawner::listen_in_directory(const std::string& path,
+                                              const DirectorySocket& socket) {
+  Result<SpawnerAnswer> answer =
+      call({.kind = Kind::listen_in_directory,
+            .path = path + "/" + socket.name,
+            .access = {socket.access.mode, socket.directory_mode, socket.access.group}});
+  if (!answer) return answer.error();
+  if (answer.value().descriptors.size() != 1) {
+    return Error{EMFILE, fmt::format("{}: no descriptor is free for it", printable(path))};
+  }
+  return std::move(answer.value().descriptors[0]);
+}
+
+Result<void> Spawner::clean_directory(const std::string& path, bool all) {
+  const Result<SpawnerAnswer> answer =
+      call({.kind = Kind::clean_directory, .path = path, .remove = all});
+  return answer ? Result<void>() : answer.error();
+}
+
+void Spawner::allow_directories(const std::string& path) {
+  post({.kind = Kind::allow_directories, .path = path});
+}
+
+Result<void> Spawner::may_claim_directory(const std::string& path) {
+  const Result<SpawnerAnswer> answer =
+      call({.kind = Kind::may_claim_directory, .path = normal(path)});
+  return answer ? Result<void>() : answer.error();
 }
 
 }  // namespace lanyard

@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#include "switch/base/socket_directory.h"
 #include "switch/daemon/path_sockets.h"
 #include "switch/daemon/spawner_link.h"
 #include "switch/daemon/spawner_process.h"
@@ -30,7 +31,7 @@ struct StartedGateway {
   UniqueFd listeners;
 };
 
-class Spawner final : public PathSockets {
+class Spawner final : public PathSockets, public SocketDirectories {
  public:
   // Of this program, as it is on disk now or was. With `silent` it and its gateways have no
   // standard output and error: those are of whoever waits for the daemon to go to the background,
@@ -70,6 +71,16 @@ class Spawner final : public PathSockets {
   Result<UniqueFd> listen_at(const std::string& path) override;
   void remove_name(const std::string& path) override;
   void adopt_name(const std::string& path) override;
+
+  // ---- SocketDirectories ----
+  Result<ClaimedDirectory> claim_directory(const std::string& path) override;
+  void adopt_directory(const std::string& path) override;
+  Result<UniqueFd> listen_in_directory(const std::string& path,
+                                       const DirectorySocket& socket) override;
+  Result<void> clean_directory(const std::string& path, bool all) override;
+  // Where they may be once this process is settled; "/": anywhere.
+  void allow_directories(const std::string& path);
+  Result<void> may_claim_directory(const std::string& path);
 
  private:
   static constexpr std::size_t kUnansweredMax = 32;

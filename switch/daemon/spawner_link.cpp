@@ -9,6 +9,7 @@
 
 #include "switch/base/descriptor_passing.h"
 #include "switch/base/little_endian.h"
+#include "switch/base/one_message.h"
 #include "switch/base/text.h"
 
 namespace lanyard {
@@ -39,7 +40,7 @@ Result<void> SpawnerLink::send_bytes(std::string_view bytes, int descriptor) con
   header.msg_iov = &content;
   header.msg_iovlen = 1;
   passed.attach(header, descriptor);
-  while (::sendmsg(socket_.get(), &header, MSG_NOSIGNAL) < 0) {
+  while (send_message(socket_.get(), header, MSG_NOSIGNAL) < 0) {
     if (errno != EINTR) return system_error("sendmsg");
   }
   return {};

@@ -28,6 +28,7 @@ constexpr std::uint32_t kMtuMin = 68;  // RFC 791
 constexpr std::uint32_t kMtuMax = 65535;
 constexpr std::uint32_t kPidMax = 1 << 22;
 constexpr std::uint32_t kSignalMax = 64;
+constexpr std::uint32_t kModeMax = 07777;
 constexpr std::size_t kMessageHeadSize = 28;
 
 class Writer {
@@ -194,6 +195,14 @@ bool makes_sense(const SpawnerRequest& request) {
     case Kind::adopt_name:
     case Kind::remove_name:
       return is_whole_path(request.path) && request.path.size() <= kSocketPathMax;
+    case Kind::listen_in_directory:
+      return is_whole_path(request.path) && request.path.size() <= kSocketPathMax &&
+             request.access.mode <= kModeMax && request.access.directory_mode <= kModeMax;
+    case Kind::allow_directories: return request.path == "/" || is_whole_path(request.path);
+    case Kind::may_claim_directory:
+    case Kind::claim_directory:
+    case Kind::adopt_directory:
+    case Kind::clean_directory:
     case Kind::read_configuration: return is_whole_path(request.path);
     case Kind::clean_up:
     case Kind::settle:
@@ -227,6 +236,10 @@ std::string encode_spawner_request(const SpawnerRequest& request) {
   to.prefix(network.subnet6);
   to.prefix(host.address);
   to.prefix(host.address6);
+  to.number(request.access.mode, 4);
+  to.number(request.access.directory_mode, 4);
+  to.number(request.access.group, 4);
+  to.number(request.remove ? 1 : 0, 1);
   return std::move(to).take();
 }
 
@@ -260,6 +273,10 @@ Result<SpawnerRequest> decode_spawner_request(std::string_view bytes) {
   request.network.subnet6 = from.prefix6();
   host.address = from.prefix4();
   host.address6 = from.prefix6();
+  request.access.mode = static_cast<std::uint32_t>(from.number(4));
+  request.access.directory_mode = static_cast<std::uint32_t>(from.number(4));
+  request.access.group = static_cast<std::uint32_t>(from.number(4));
+  request.remove = from.flag();
   from.end();
   from.demand(has_host || host == HostInterfaceConfig{});
   if (has_host) request.network.host = std::move(host);

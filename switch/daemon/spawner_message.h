@@ -45,6 +45,13 @@ struct SpawnerRequest {
     listen,       // at `path`; answers the descriptor
     adopt_name,   // `path` is one that a predecessor listened at
     remove_name,  // of a socket that was made here
+    // ---- of sockets' directories (socket_directory.h) ----
+    allow_directories,    // they may be below `path`; only before settle
+    may_claim_directory,  // whether one may be at `path`
+    claim_directory,      // the one at `path`; answers its name, whether it is new, and the lock
+    adopt_directory,      // a predecessor has claimed the one at `path`
+    listen_in_directory,  // a socket at `path`, with `access`; answers the descriptor
+    clean_directory,      // the one at `path`, as `remove` says
     // ---- of both processes ----
     read_configuration,  // of the file at `path`; answers its text as the daemon writes it
     settle,              // nothing is adopted from here on
@@ -62,6 +69,16 @@ struct SpawnerRequest {
   pid_t pid = 0;
   int signal = 0;
   std::string path{};
+  // Of a socket and of the directory it is in.
+  struct Access {
+    std::uint32_t mode = 0;
+    std::uint32_t directory_mode = 0;
+    std::uint32_t group = 0;
+
+    friend bool operator==(const Access&, const Access&) = default;
+  };
+  Access access{};
+  bool remove = false;
 
   friend bool operator==(const SpawnerRequest&, const SpawnerRequest&) = default;
 };

@@ -71,7 +71,8 @@ SpawnerProcess::SpawnerProcess(EventLoop& loop, UniqueFd link, const SpawnerSett
       link_(std::move(link)),
       log_(link_),
       gateways_(loop, settings.gateway),
-      hosts_(loop, log_, settings.state_directory) {}
+      hosts_(loop, log_, settings.state_directory),
+      directories_(log_) {}
 
 Result<void> SpawnerProcess::start() {
   Result<EventLoop::Watch> watch =
@@ -120,7 +121,16 @@ Result<SpawnerAnswer> SpawnerProcess::perform(const SpawnerRequest& request) {
     case Kind::adopt_name: return as_answer(adopt(request));
     case Kind::remove_name: remove_name(request.path); return SpawnerAnswer{};
     case Kind::read_configuration: return read_configuration(request.path);
-    case Kind::settle: settled_ = true; return SpawnerAnswer{};
+    case Kind::allow_directories:
+    case Kind::may_claim_directory:
+    case Kind::claim_directory:
+    case Kind::adopt_directory:
+    case Kind::listen_in_directory:
+    case Kind::clean_directory: return directories_.perform(request);
+    case Kind::settle:
+      settled_ = true;
+      directories_.settle();
+      return SpawnerAnswer{};
     case Kind::finish:
       finished_ = true;
       loop_.stop();

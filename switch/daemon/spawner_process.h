@@ -2,8 +2,8 @@
 //
 // The spawner: the small process beside the daemon of networks that keeps the privileges which that
 // one gives up. It starts gateways, attaches TAPs, sets up the host's interfaces, routes and rules,
-// and makes the sockets at which forwards listen; it sees no frame, no console line and no file of
-// anybody else's.
+// and makes the sockets at which forwards listen, and the directories in which those of VDE
+// switches are; it sees no frame, no console line and no file of anybody else's.
 //
 // Why it is not the keeper, which is privileged and has no guest's byte either: the keeper outlives
 // upgrades, so its code would be of another version than what asks it; and it has to read silent
@@ -22,6 +22,7 @@
 #include <set>
 #include <string>
 
+#include "switch/daemon/spawner_directories.h"
 #include "switch/daemon/spawner_gateways.h"
 #include "switch/daemon/spawner_hosts.h"
 #include "switch/daemon/spawner_link.h"
@@ -77,6 +78,7 @@ class SpawnerProcess {
   Lines log_;
   SpawnerGateways gateways_;
   SpawnerHosts hosts_;
+  SpawnerDirectories directories_;
   std::set<std::string> names_;  // of sockets that were made here
   EventLoop::Watch watch_;
   bool settled_ = false;

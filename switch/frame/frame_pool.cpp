@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <new>
 
+#include "switch/frame/headroom.h"
+
 namespace lanyard {
 
 FramePool::~FramePool() {
@@ -85,6 +87,7 @@ void FramePool::grow_frames() {
 }
 
 void FramePool::grow_buffers() {
+  static_assert(kHeadroom == kFrameHeadroom);
   void* const mapping = ::mmap(nullptr, kChunk * kStride, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) throw std::bad_alloc();

@@ -95,8 +95,13 @@ class Netlink::Socket {
   template <typename Each>
   Result<void> receive(Each each) {
     buffer_.resize(kReceiveSize);
-    const ssize_t count = mnl_socket_recvfrom(socket_, buffer_.data(), buffer_.size());
-    if (count < 0 && errno != ENOBUFS) return failed("answer");
+    // Not mnl_socket_recvfrom(), which makes a call that a confined process has not got (recvmsg).
+    const ssize_t count =
+        ::recv(mnl_socket_get_fd(socket_), buffer_.data(), buffer_.size(), MSG_TRUNC);
+    if (count > static_cast<ssize_t>(buffer_.size())) errno = ENOSPC;
+    if (count > static_cast<ssize_t>(buffer_.size()) || (count < 0 && errno != ENOBUFS)) {
+      return failed("answer");
+    }
     if (count < 0) {  // some are lost; what else comes has an old sequence number
       done_ = true;
       consistent_ = false;

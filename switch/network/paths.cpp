@@ -2,9 +2,10 @@
 #include "switch/network/paths.h"
 
 #include <pwd.h>
-#include <unistd.h>
 
 #include <cstdlib>
+
+#include "switch/base/own_identity.h"
 
 namespace lanyard {
 namespace {
@@ -21,12 +22,12 @@ std::string absolute_variable(const char* name) {
 }
 
 bool is_root() {
-  return ::geteuid() == 0;
+  return own_user() == 0;
 }
 
 std::string home() {
   if (std::string value = absolute_variable("HOME"); !value.empty()) return value;
-  const passwd* entry = ::getpwuid(::geteuid());
+  const passwd* entry = ::getpwuid(own_user());
   return entry == nullptr ? std::string("/") : std::string(entry->pw_dir);
 }
 
@@ -42,7 +43,7 @@ std::string runtime_directory() {
   if (std::string moved = variable("LANYARD_RUNTIME_DIR"); !moved.empty()) return moved;
   if (is_root()) return "/run/lanyard";
   const std::string directory = absolute_variable("XDG_RUNTIME_DIR");
-  return directory.empty() ? "/tmp/lanyard-" + std::to_string(::geteuid()) : directory + "/lanyard";
+  return directory.empty() ? "/tmp/lanyard-" + std::to_string(own_user()) : directory + "/lanyard";
 }
 
 std::string state_directory() {

@@ -19,6 +19,8 @@
 
 namespace lanyard {
 
+class SocketDirectories;
+
 // KIND://TARGET?KEY=VALUE&KEY=VALUE. A value; the target is not decoded.
 class BackendOptions {
  public:
@@ -86,6 +88,8 @@ class BackendRegistry {
 };
 
 // backend/builtin.cpp: the only thing of backend/ that switch/ knows.
-void register_builtin_backends(BackendRegistry& registry, const AttachTap& attach = attach_tap);
+// `directories` makes those of VDE switches; nullptr: this process.
+void register_builtin_backends(BackendRegistry& registry, const AttachTap& attach = attach_tap,
+                               SocketDirectories* directories = nullptr);
 
 }  // namespace lanyard

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "switch/runtime/event_loop.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
@@ -191,8 +192,10 @@ void EventLoop::set_deadline() {
 }
 
 int EventLoop::fetch(int timeout_ms) {
-  const int count =
-      ::epoll_wait(epoll_.get(), fetched_.data(), static_cast<int>(fetched_.size()), timeout_ms);
+  // epoll_wait(2) is not on every machine, and one of the two is enough for a list of allowed
+  // calls.
+  const int count = ::epoll_pwait(epoll_.get(), fetched_.data(), static_cast<int>(fetched_.size()),
+                                  timeout_ms, nullptr);
   now_ = monotonic_now();
   return count;
 }
@@ -225,10 +228,12 @@ void EventLoop::moderate_wake_ups() {
   moderation_.emplace();
 }
 
+// By a call that is allowed anyway (sandbox.h), and that the kernel itself goes on with after a
+// stop.
 void EventLoop::sleep(Duration duration) {
   timespec time{};
   time.tv_nsec = duration.count();
-  ::clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
+  ::ppoll(nullptr, 0, &time, nullptr);
 }
 
 int EventLoop::look_then_sleep(Time begin) {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "switch/base/fd.h"
+#include "switch/base/write_bytes.h"
 
 namespace lanyard::testing {
 
@@ -36,7 +37,7 @@ ChildEnd in_child(Work&& work) {
     read_end.reset();
     const std::string said = std::forward<Work>(work)();
     const bool whole =
-        ::write(write_end.get(), said.data(), said.size()) == static_cast<ssize_t>(said.size());
+        write_bytes(write_end.get(), said.data(), said.size()) == static_cast<ssize_t>(said.size());
     // Without the destructors and buffers of the test program.
     ::_exit(whole ? 0 : 1);
   }

@@ -33,13 +33,14 @@
 #include <unistd.h>
 
 /* What can fail, in the order of the rows. */
-#define KINDS(X)                                                                                  \
-  X(accept4)                                                                                      \
-  X(bind)                                                                                         \
-  X(connect) X(epoll_ctl) X(epoll_wait) X(fcntl) X(free) X(fstat) X(fsync) X(getsockopt) X(ioctl) \
-      X(listen) X(malloc) X(memfd_create) X(mmap) X(open) X(poll) X(read) X(readv) X(recv)        \
-          X(recvmmsg) X(recvmsg) X(rename) X(send) X(sendmmsg) X(sendmsg) X(setsockopt) X(socket) \
-              X(unlink) X(write) X(writev)
+#define KINDS(X)                                                                                 \
+  X(accept4)                                                                                     \
+  X(bind)                                                                                        \
+  X(connect)                                                                                     \
+  X(epoll_ctl)                                                                                   \
+  X(epoll_pwait) X(fcntl) X(free) X(fstatat) X(fsync) X(getsockopt) X(ioctl) X(listen) X(malloc) \
+      X(memfd_create) X(mmap) X(open) X(ppoll) X(read) X(recv) X(recvmmsg) X(rename) X(send)     \
+          X(sendmmsg) X(setsockopt) X(socket) X(unlinkat) X(write) X(writev)
 
 #define ENUMERATOR(name) kind_##name,
 enum kind { KINDS(ENUMERATOR) kinds };
@@ -109,40 +110,40 @@ CALL(int, connect, (int fd, const struct sockaddr* address, socklen_t size), SYS
      address, size)
 CALL(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event* event), SYS_epoll_ctl,
      epoll, operation, fd, event)
-CALL(int, epoll_wait, (int epoll, struct epoll_event* events, int most, int wait_ms),
-     SYS_epoll_pwait, epoll, events, most, wait_ms, NULL, _NSIG / 8)
-CALL(int, fstat, (int fd, struct stat* info), SYS_fstat, fd, info)
+CALL(int, epoll_pwait,
+     (int epoll, struct epoll_event* events, int most, int wait_ms, const sigset_t* mask),
+     SYS_epoll_pwait, epoll, events, most, wait_ms, mask, _NSIG / 8)
+CALL(int, fstatat, (int fd, const char* path, struct stat* info, int flags), SYS_newfstatat, fd,
+     path, info, flags)
 CALL(int, fsync, (int fd), SYS_fsync, fd)
 CALL(int, getsockopt, (int fd, int level, int name, void* value, socklen_t* size), SYS_getsockopt,
      fd, level, name, value, size)
 CALL(int, listen, (int fd, int backlog), SYS_listen, fd, backlog)
 CALL(int, memfd_create, (const char* name, unsigned int flags), SYS_memfd_create, name, flags)
 CALL(ssize_t, read, (int fd, void* bytes, size_t size), SYS_read, fd, bytes, size)
-CALL(ssize_t, readv, (int fd, const struct iovec* parts, int count), SYS_readv, fd, parts, count)
 CALL(ssize_t, recv, (int fd, void* bytes, size_t size, int flags), SYS_recvfrom, fd, bytes, size,
      flags, NULL, NULL)
 CALL(int, recvmmsg,
      (int fd, struct mmsghdr* messages, unsigned int count, int flags, struct timespec* timeout),
      SYS_recvmmsg, fd, messages, count, flags, timeout)
-CALL(ssize_t, recvmsg, (int fd, struct msghdr* message, int flags), SYS_recvmsg, fd, message, flags)
 CALL(int, rename, (const char* from, const char* to), SYS_renameat, AT_FDCWD, from, AT_FDCWD, to)
 CALL(ssize_t, send, (int fd, const void* bytes, size_t size, int flags), SYS_sendto, fd, bytes,
      size, flags, NULL, 0)
 CALL(int, sendmmsg, (int fd, struct mmsghdr* messages, unsigned int count, int flags), SYS_sendmmsg,
      fd, messages, count, flags)
-CALL(ssize_t, sendmsg, (int fd, const struct msghdr* message, int flags), SYS_sendmsg, fd, message,
-     flags)
 CALL(int, setsockopt, (int fd, int level, int name, const void* value, socklen_t size),
      SYS_setsockopt, fd, level, name, value, size)
 CALL(int, socket, (int family, int type, int protocol), SYS_socket, family, type, protocol)
-CALL(int, unlink, (const char* path), SYS_unlinkat, AT_FDCWD, path, 0)
+CALL(int, unlinkat, (int directory, const char* path, int flags), SYS_unlinkat, directory, path,
+     flags)
 CALL(ssize_t, write, (int fd, const void* bytes, size_t size), SYS_write, fd, bytes, size)
 CALL(ssize_t, writev, (int fd, const struct iovec* parts, int count), SYS_writev, fd, parts, count)
 
-int poll(struct pollfd* entries, nfds_t count, int wait_ms) {
-  const struct timespec wait = {wait_ms / 1000, (wait_ms % 1000) * 1000000L};
-  if (fails(kind_poll)) return -1;
-  return (int)syscall(SYS_ppoll, entries, count, wait_ms < 0 ? NULL : &wait, NULL, _NSIG / 8);
+int ppoll(struct pollfd* entries, nfds_t count, const struct timespec* wait, const sigset_t* mask) {
+  struct timespec left;
+  if (fails(kind_ppoll)) return -1;
+  if (wait != NULL) left = *wait; /* the kernel writes there what is left */
+  return (int)syscall(SYS_ppoll, entries, count, wait != NULL ? &left : NULL, mask, _NSIG / 8);
 }
 
 void* mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) {

@@ -39,13 +39,13 @@ FAULTS = [
     ("bind", ("ENOMEM", "EACCES", "ENOSPC", "EADDRINUSE"), 2),
     ("connect", ("EAGAIN", "ECONNREFUSED", "EINTR"), 2),
     ("epoll_ctl", ("ENOMEM", "ENOSPC"), 3),
-    ("epoll_wait", ("EINTR",), 3),
-    ("fstat", ("ENOMEM",), 2),
+    ("epoll_pwait", ("EINTR",), 3),
+    ("fstatat", ("ENOMEM",), 2),
     ("getsockopt", ("ENOBUFS",), 3),
     ("malloc", ("ENOMEM",), 101),
     ("malloc", ("ENOMEM",), 7),
     ("open", ("EMFILE", "ENFILE", "ENOMEM"), 2),
-    ("poll", ("EINTR", "ENOMEM"), 2),
+    ("ppoll", ("EINTR", "ENOMEM"), 2),
     ("read", ("EINTR", "EIO"), 3),
     ("recv", ("EINTR", "ENOMEM", "ENOBUFS"), 3),
     ("recvmmsg", ("EINTR", "ENOMEM", "ENOBUFS"), 5),
@@ -53,8 +53,8 @@ FAULTS = [
     ("sendmmsg", ("EINTR", "EAGAIN", "ENOMEM", "ENOBUFS"), 5),
     ("setsockopt", ("ENOMEM", "EPERM"), 2),
     ("socket", ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"), 2),
-    ("unlink", ("EIO", "EROFS"), 2),
-    ("write", ("EINTR", "EIO", "EAGAIN"), 3),
+    ("unlinkat", ("EIO", "EROFS"), 2),
+    ("writev", ("EINTR", "EIO", "EAGAIN"), 3),
 ]
 
 

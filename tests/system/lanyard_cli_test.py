@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -239,6 +240,12 @@ def test_a_network_from_up_to_down(tmp_path: Path) -> None:
         assert ask("forward", "add", "cli", "ssh", f"unix:{run}/ssh", "vm1:22").returncode == 0
         assert ask("forward", "add", "cli", "ssh", f"unix:{run}/ssh", "vm1:22").returncode == 6
         assert ask("forward", "delete", "cli", "nope").returncode == 3
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            here = f"127.0.0.1:{taken.getsockname()[1]}"
+            refused = ask("forward", "add", "cli", "web", here, "10.99.77.15:80")
+        assert refused.returncode == 6
+        for holder in (f"by a process of user {os.geteuid()};", f"; process {os.getpid()} ("):
+            assert holder in refused.stderr
         assert f"forward ssh removed: unix:{run}/ssh -> vm1:22" in ask("diff", str(file)).stdout
         assert ask("reload", str(file)).returncode == 0
         assert json.loads(ask("forward", "list", "--json").stdout) == {"forwards": []}

@@ -16,6 +16,7 @@
 
 #include "switch/base/sandbox_probe.h"
 #include "switch/base/text.h"
+#include "switch/base/write_bytes.h"
 #include "tests/support/boxed_child.h"
 #include "tests/support/temporary_directory.h"
 
@@ -35,8 +36,8 @@ class Sandbox : public ::testing::Test {
 SandboxPolicy small_policy() {
   SandboxPolicy policy;
   for (const char* const name :
-       {"write", "read", "close", "brk", "munmap", "futex", "exit_group", "openat", "open", "lseek",
-        "newfstatat", "fstat", "unlink", "getpid", "getppid", "rename"}) {
+       {"writev", "read", "close", "brk", "munmap", "futex", "exit_group", "openat", "open",
+        "lseek", "newfstatat", "fstat", "unlink", "getpid", "getppid", "rename"}) {
     policy.calls.push_back({name});
   }
   policy.calls.push_back({"mmap", {{2, 0, 4}}});  // not PROT_EXEC
@@ -144,7 +145,7 @@ TEST_F(Sandbox, HoldsThreadsThatWereThereBefore) {
       policy.calls.push_back({name});
     }
     const bool entered = enter_sandbox(policy, SandboxMode::refuse).ok();
-    if (::write(go[1], "x", 1) != 1) return std::string("no word");
+    if (write_bytes(go[1], "x", 1) != 1) return std::string("no word");
     other.join();
     return entered ? seen : "no sandbox";
   });

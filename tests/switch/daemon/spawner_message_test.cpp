@@ -61,7 +61,14 @@ TEST(SpawnerRequest, ComesOutAsItWentIn) {
       {.kind = Kind::start_gateway, .id = 4, .network = network_named("nat")},
       {.kind = Kind::end_gateway, .id = 5, .pid = 4711, .signal = SIGTERM},
       {.kind = Kind::listen, .id = 6, .path = "/run/web"},
-      {.kind = Kind::finish, .id = 7},
+      {.kind = Kind::allow_directories, .id = 7, .path = "/"},
+      {.kind = Kind::claim_directory, .id = 8, .path = "/run/lanyard/lab"},
+      {.kind = Kind::listen_in_directory,
+       .id = 9,
+       .path = "/run/lanyard/lab/ctl",
+       .access = {0660, 02770, 100}},
+      {.kind = Kind::clean_directory, .id = 10, .path = "/run/lanyard/lab", .remove = true},
+      {.kind = Kind::finish, .id = 11},
   };
   for (const SpawnerRequest& request : requests) {
     const std::string bytes = encode_spawner_request(request);
