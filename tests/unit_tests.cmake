@@ -60,6 +60,7 @@ add_executable(lanyard_tests
   switch/base/descriptor_passing_test.cpp
   switch/base/given_sockets_test.cpp
   switch/base/identity_test.cpp
+  switch/base/json_test.cpp
   switch/base/log_test.cpp
   switch/base/one_message_test.cpp
   switch/base/poll_one_test.cpp

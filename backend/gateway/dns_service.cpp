@@ -218,8 +218,8 @@ DnsStatus DnsService::status() const {
   return status;
 }
 
-nlohmann::json to_json(const DnsStatus& status) {
-  nlohmann::json resolvers = nlohmann::json::array();
+Json to_json(const DnsStatus& status) {
+  Json resolvers = Json::array();
   for (const DnsStatus::Resolver& resolver : status.resolvers) {
     resolvers.push_back({{"address", resolver.address},
                          {"answers", resolver.answers},

@@ -17,12 +17,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "backend/gateway/guest_directory.h"
 #include "backend/gateway/guest_link.h"
+#include "switch/base/json.h"
 #include "switch/base/log.h"
 #include "switch/base/result.h"
 #include "switch/network/network_config.h"
@@ -62,7 +62,7 @@ struct DnsStatus {
   std::uint16_t tcp_port6 = 0;
 };
 
-nlohmann::json to_json(const DnsStatus& status);
+Json to_json(const DnsStatus& status);
 
 class DnsService {
  public:

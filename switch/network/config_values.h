@@ -25,7 +25,7 @@
 namespace lanyard {
 
 // In the order in which people are shown it.
-using ConfigJson = nlohmann::ordered_json;
+using ConfigJson = OrderedJson;
 using ConfigPath = std::vector<std::string>;
 
 // Collects problems where the reader is.

@@ -9,17 +9,15 @@
 #pragma once
 
 #include <cstddef>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 
+#include "switch/base/json.h"
 #include "switch/base/result.h"
 
 namespace lanyard {
-
-using Json = nlohmann::json;
 
 constexpr std::size_t kJsonDepthMax = 32;
 

@@ -358,7 +358,7 @@ TEST_F(DnsServiceTest, NeverAsksItself) {
 TEST_F(DnsServiceTest, ShowsItselfAsJson) {
   start(with_upstream({"192.0.2.1"}));
   ask(1, "web.lan");
-  const nlohmann::json json = to_json(service->status());
+  const Json json = to_json(service->status());
   EXPECT_EQ(json["resolvers"][0]["address"], "192.0.2.1");
   EXPECT_EQ(json["counters"]["local"], 1);
   EXPECT_EQ(json["tcp_port"], service->tcp_port());
