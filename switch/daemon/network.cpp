@@ -394,7 +394,7 @@ void Network::adopt(const NetworkConfig& wanted) {
   for (const VlanId vlan : config_.vlans) {
     const bool kept =
         std::find(wanted.vlans.begin(), wanted.vlans.end(), vlan) != wanted.vlans.end();
-    if (!kept) remove_vlan(vlan);
+    if (!kept && switch_->vlans().exists(vlan)) remove_vlan(vlan);
   }
   for (const VlanId vlan : wanted.vlans) {
     if (switch_->vlans().exists(vlan)) continue;
@@ -417,8 +417,9 @@ void Network::adopt(const NetworkConfig& wanted) {
   }
   const bool other_guards = wanted.guard != config_.guard || wanted.hosts != config_.hosts;
   set_spanning_tree(wanted);
-  config_ = wanted;
-  if (other_guards) apply_guards(config_, *switch_, environment_.log);
+  if (other_guards) apply_guards(wanted, *switch_, environment_.log);
+  NetworkConfig adopted = wanted;
+  config_ = std::move(adopted);
   for (const ForwardChange& change : later_) change(config_.forwards);
   later_.clear();
   adoption_near_ = false;

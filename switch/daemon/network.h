@@ -112,7 +112,8 @@ class Network final : public RpcNetwork, public EventSink {
   // Starts a gateway for a network that had none.
   void start_gateway_for(const NetworkConfig& wanted, Done done);
   void end_gateway();
-  // Cannot fail: VLANs, number of ports, and what runs is from now on this.
+  // Cannot fail: VLANs, number of ports, and what runs is from now on this. After std::bad_alloc it
+  // can be done again.
   void adopt(const NetworkConfig& wanted);
   // Whether the switch can have as few ports.
   Result<void> check_ports(const NetworkConfig& wanted) const;

@@ -110,6 +110,7 @@ Result<void> NetworkDaemon::make_parts() {
   if (const Result<void> asked = ask_for_short_slices(); !asked) {
     log_.write(LogLevel::debug, asked.error().text);
   }
+  reload_timer_ = loop_->prepare([this] { next_reload(); });
   started_ = before_ ? before_->started : loop_->now();
   if (Result<void> started = start_spawner(); !started) return started;
   Result<RandomNumbers> random = RandomNumbers::open();
@@ -351,33 +352,25 @@ void NetworkDaemon::reload(const std::string& file, ReloadDone done) {
   if (wishes_.size() >= kWishesMax) {
     return done(Error{EBUSY, fmt::format("{} reloads wait already", wishes_.size())});
   }
-  wishes_.push_back({file, std::move(done)});
-  if (reload_ == nullptr && !next_timer_) await_next_reload();
+  wishes_.push_back({file, std::move(done), std::nullopt});
+  reload_timer_.hurry();
 }
 
 // Frames wait for the end of a turn, so a reload takes many: to read the file, to check it, and
-// each step of it (reload.h).
-void NetworkDaemon::await_next_reload() {
-  next_timer_ = loop_->after(Duration{0}, [this] {
-    next_timer_.reset();
-    next_reload();
-  });
-}
-
+// each step of it (reload.h). One that finds no memory on its way is given up, and its end tells
+// who waits.
 void NetworkDaemon::next_reload() {
+  if (reload_ != nullptr && !reload_->over()) return;
+  reload_.reset();
   if (wishes_.empty()) return;
+  reload_timer_.hurry();
   Wish wish = std::move(wishes_.front());
   wishes_.pop_front();
+  if (wish.wanted) return begin(std::move(*wish.wanted), std::move(wish.done));
   Result<Configuration> wanted = read_configuration(wish.file);
-  if (!wanted) {
-    wish.done(wanted.error());
-    return await_next_reload();
-  }
-  next_timer_ = loop_->after(Duration{0}, [this, wanted = wanted.take(), done = wish.done] {
-    next_timer_.reset();
-    begin(wanted, done);
-    if (reload_ == nullptr) await_next_reload();
-  });
+  if (!wanted) return wish.done(wanted.error());
+  wish.wanted = wanted.take();
+  wishes_.push_front(std::move(wish));
 }
 
 void NetworkDaemon::begin(Configuration wanted, ReloadDone done) {
@@ -386,33 +379,24 @@ void NetworkDaemon::begin(Configuration wanted, ReloadDone done) {
   if (confinement_ != nullptr) {
     if (Result<void> fits = confinement_->check(wanted); !fits) return done(fits.error());
   }
+  std::vector<NetworkConfig> networks = wanted.networks;
+  Configuration groups;
+  groups.control_group = wanted.control_group;
+  groups.viewer_group = wanted.viewer_group;
   reload_ = std::make_shared<Reload>(
-      networks_, *environment_, wanted.networks,
-      [this, wanted, roles = roles.value(), before = running(),
-       done = std::move(done)](const Result<void>& result) {
-        if (!result) return finished(wanted, roles, result, done);
+      networks_, *environment_, std::move(networks),
+      [this, wanted = std::move(wanted), groups = std::move(groups), roles = roles.value(),
+       before = running(), done = std::move(done)](const Result<void>& result) mutable {
+        // Not now: it is the reload that is speaking.
+        reload_timer_.hurry();
+        if (!result) return done(result.error());
+        configuration_ = std::move(groups);
+        server_->set_roles(roles);
         const std::vector<ConfigChange> changes = diff(before, wanted);
-        finished(wanted, roles, result, [&](const auto&) { done(changes); });
+        done(changes);
         if (!changes.empty()) server_->publish("config.changed", Json::object());
       });
   reload_->start();
-}
-
-void NetworkDaemon::finished(const Configuration& wanted, const RpcRoles& roles,
-                             const Result<void>& result, const ReloadDone& done) {
-  if (result) {
-    configuration_.control_group = wanted.control_group;
-    configuration_.viewer_group = wanted.viewer_group;
-    server_->set_roles(roles);
-    done(std::vector<ConfigChange>());
-  } else {
-    done(result.error());
-  }
-  // Not now: it is the reload that is speaking.
-  next_timer_ = loop_->after(Duration{0}, [this] {
-    reload_.reset();
-    await_next_reload();
-  });
 }
 
 std::vector<RpcNetwork*> NetworkDaemon::networks() {

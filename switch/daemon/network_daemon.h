@@ -65,6 +65,7 @@ class NetworkDaemon final : public RpcHost {
   struct Wish {
     std::string file;
     ReloadDone done;
+    std::optional<Configuration> wanted;  // once it has been read
   };
 
   Result<void> make_parts();
@@ -79,11 +80,8 @@ class NetworkDaemon final : public RpcHost {
   void on_signal();
   Result<Configuration> read_configuration(const std::string& file);
   Result<RpcRoles> roles_of(const Configuration& configuration) const;
-  void await_next_reload();
   void next_reload();
   void begin(Configuration wanted, ReloadDone done);
-  void finished(const Configuration& wanted, const RpcRoles& roles, const Result<void>& result,
-                const ReloadDone& done);
 
   NetworksOptions options_;
   LogRing log_;
@@ -111,7 +109,7 @@ class NetworkDaemon final : public RpcHost {
   std::unique_ptr<RpcServer> server_;
   std::shared_ptr<Reload> reload_;
   std::deque<Wish> wishes_;
-  EventLoop::Timer next_timer_;
+  EventLoop::Timer reload_timer_;
   std::optional<PidFile> pid_file_;
   UniqueFd signals_;
   EventLoop::Watch signal_watch_;

@@ -14,12 +14,16 @@
 // the answer. What makes it hard is that frames travel meanwhile: so each step is a turn of the
 // loop, or several, and none does more than a frame may wait for. And gateways answer later: so a
 // step gathers its answers and starts the next. People change forwards meanwhile, too, so what a
-// network goes back to is what it has then, not what it had at the beginning. Lane thread only.
+// network goes back to is what it has then, not what it had at the beginning. And memory may end in
+// the midst of any step: one that goes forward has failed then, and those that must not fail, to
+// commit and to go back, are done again until they are done. Lane thread only.
 #pragma once
 
+#include <cerrno>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,30 +41,40 @@ class Reload final : public std::enable_shared_from_this<Reload> {
   Reload(Networks& networks, NetworkEnvironment& environment, std::vector<NetworkConfig> wanted,
          Done done);
 
-  // `done` is called once, at once or later.
+  // `done` is called once, later.
   void start();
+  // Nothing of it is under way any more.
+  bool over() const { return phase_ == Phase::over; }
 
  private:
   // Collects answers; goes on with the last one.
   class Gather;
   using Step = void (Reload::*)();
+  enum class Phase { forward, committing, going_back, over };
 
-  std::shared_ptr<Gather> gather(Step next);
+  void next(Step step, Duration pause = Duration{0});
+  void take_step();
+  void fail(Error why);
+  std::shared_ptr<Gather> gather(Step then);
+
+  void begin();
   void open();
+  void open_all();
   Result<void> make_new();
   Result<void> open_places(const Places& places);
   Result<void> rehearse();
   void release();
   void configure();
   void move();
+  void open_moved();
   void exchange_plugins();
   void commit();
   void finish();
-  void close(const Places& places);
-  void roll_back(Error why);
-  void reopen(const Error& why);
+  void close(Places& places);
+  void roll_back();
+  void reopen();
+  void end(const Result<void>& result);
   Network& network_of(const std::string& name);
-  void in_next_round(std::function<void()> step);
   const NetworkConfig& wanted(const std::string& name) const {
     return *find_network(wanted_, name);
   }
@@ -70,14 +84,22 @@ class Reload final : public std::enable_shared_from_this<Reload> {
   std::vector<NetworkConfig> wanted_;
   ReloadPlan plan_;
   Done done_;
+
+  Phase phase_ = Phase::forward;
+  Step step_ = nullptr;   // the next
+  Step taken_ = nullptr;  // is taken again if it must not fail
   EventLoop::Timer timer_;
+  std::optional<Error> failure_;  // the first
+  Error no_memory_{ENOMEM, "there is no memory for it"};
 
   // What was done so far.
   Networks added_;
   Places opened_;
+  Places moving_;     // is still to be closed, before it is opened elsewhere
+  Places to_reopen_;  // if that fails
+  bool exchanging_ = false;
   std::vector<std::string> started_gateways_;
   std::vector<std::string> told_gateways_;
-  bool moved_ = false;
   std::vector<std::unique_ptr<Network>> removed_;  // no longer there for anybody else
 };
 

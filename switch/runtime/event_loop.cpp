@@ -81,12 +81,13 @@ void EventLoop::Timer::reset() {
   loop_ = nullptr;
 }
 
-void EventLoop::Timer::hurry() {
+void EventLoop::Timer::hurry(Duration delay) {
   if (loop_ == nullptr) return;
   const auto at = loop_->alarm_times_.find(id_);
   if (at == loop_->alarm_times_.end()) return;
   auto node = loop_->alarms_.extract({at->second, id_});
-  at->second = loop_->now_;
+  // Not in this round, which may be its own: descriptors come between.
+  at->second = loop_->now_ + std::max(delay, Duration{1});
   node.key() = {at->second, id_};
   loop_->alarms_.insert(std::move(node));
 }

@@ -67,8 +67,8 @@ class EventLoop {
     Timer& operator=(const Timer&) = delete;
     ~Timer() { reset(); }
     void reset();
-    // Due at once. It needs no memory: what must not fail is prepared as a timer that is far away.
-    void hurry();
+    // Due in the loop's next round, or so much later. It needs no memory.
+    void hurry(Duration delay = Duration{0});
     explicit operator bool() const { return loop_ != nullptr; }
 
    private:
@@ -89,6 +89,8 @@ class EventLoop {
   // is not slept through, 500 us at most, and costs a processor.
   Timer exactly_after(Duration delay, Expired expired);
   Timer every(Duration period, Expired expired);
+  // For what must not fail: hurried, as often as is wanted, and far away until then.
+  Timer prepare(Expired expired) { return every(std::chrono::hours(24), std::move(expired)); }
 
   // The time at the last wake-up.
   Time now() const { return now_; }

@@ -439,6 +439,24 @@ TEST_F(EventLoopTest, HurriesATimerThatWasFarAway) {
   EXPECT_EQ(ticks, 2) << "it has been";
 }
 
+TEST_F(EventLoopTest, OneThatHurriesItselfLetsOthersBetween) {
+  int ticks = 0;
+  Timer step;
+  step = loop_->every(std::chrono::hours(1), [&] {
+    if (++ticks < 3) step.hurry();
+  });
+  step.hurry();
+  for (int round = 1; round <= 3; ++round) {
+    loop_->run_once(false);
+    EXPECT_EQ(ticks, round);
+  }
+  const Time before = loop_->now();
+  step.hurry(milliseconds(20));
+  loop_->run_once(false);
+  EXPECT_EQ(ticks, 4);
+  EXPECT_GE(loop_->now() - before, milliseconds(20));
+}
+
 TEST_F(EventLoopTest, GoesOnWhenACallbackFindsNoMemory) {
   Pipe starved;
   Pipe other;
