@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <new>
+
 #include "switch/base/own_identity.h"
 #include "switch/base/text.h"
 
@@ -39,8 +41,12 @@ std::shared_ptr<VdeDirectory> VdeDirectory::adopt(Settings settings, UniqueFd cl
 
 VdeDirectory::~VdeDirectory() {
   if (!ours_) return;
-  if (const Result<void> cleaned = maker_.clean_directory(settings_.path, !stays_); !cleaned) {
-    log_.warning("{}", cleaned.error().text);
+  try {
+    if (const Result<void> cleaned = maker_.clean_directory(settings_.path, !stays_); !cleaned) {
+      log_.warning("{}", cleaned.error().text);
+    }
+  } catch (const std::bad_alloc&) {
+    // What is left goes when a switch begins here.
   }
 }
 
@@ -58,16 +64,16 @@ Result<UniqueFd> VdeDirectory::listen(const std::string& name, UniqueFd given) {
   return fd;
 }
 
-void VdeDirectory::remove_listener(const std::string& name, int listening_fd) {
-  const std::string path = settings_.path + "/" + name;
+void VdeDirectory::remove_listener(const std::string& path, int listening_fd) {
   // A name that another switch has taken over meanwhile answers after ours is closed.
   ::shutdown(listening_fd, SHUT_RDWR);
   ::close(listening_fd);
-  if (socket_answers(path, SOCK_STREAM)) {
+  if (!socket_answers(path, SOCK_STREAM)) return unlink_socket(path);
+  try {
     log_.notice("Cleanup not removing files: another switch uses '{}'", path);
-    return;
+  } catch (const std::bad_alloc&) {
+    // At an end there is nobody to hear of that.
   }
-  unlink_socket(path);
 }
 
 Result<std::string> VdeDirectory::bind_data(int data_fd, PortId port, const Identity& client,

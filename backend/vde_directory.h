@@ -44,6 +44,8 @@ class VdeDirectory {
   VdeDirectory& operator=(const VdeDirectory&) = delete;
 
   const std::string& path() const { return settings_.path; }
+  // Of a listener's socket.
+  std::string path_of(const std::string& name) const { return settings_.path + "/" + name; }
   const Settings& settings() const { return settings_; }
   int claim() const { return claim_.get(); }
   Time since() const { return since_; }
@@ -53,8 +55,8 @@ class VdeDirectory {
   Result<UniqueFd> listen(const std::string& name, UniqueFd given);
   // The directory is not ours to remove.
   void leave_standing() { stays_ = true; }
-  // Takes NAME away if it is still the socket that listen() made.
-  void remove_listener(const std::string& name, int listening_fd);
+  // Takes the name away if it is still that of the socket which listen() made.
+  void remove_listener(const std::string& path, int listening_fd);
 
   // Names the data socket of a client and returns the path.
   Result<std::string> bind_data(int data_fd, PortId port, const Identity& client, bool management);

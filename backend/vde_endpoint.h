@@ -38,6 +38,8 @@ class VdeEndpoint final : public Endpoint {
   }
   Transmitted transmit(std::span<const Outgoing> frames) override;
   const std::string& socket_path() const { return socket_path_; }
+  // Once its socket has a name.
+  void own_socket(std::string path) { socket_path_ = std::move(path); }
 
  private:
   std::shared_ptr<VdeShared> shared_;

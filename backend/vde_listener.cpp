@@ -112,6 +112,7 @@ Result<std::unique_ptr<VdeListener>> VdeListener::open(Settings settings,
 }
 
 Result<void> VdeListener::listen(UniqueFd listening) {
+  path_ = shared_->directory->path_of(settings_.name);
   listening_ = std::move(listening);
   spare_ = spare_of(listening_.get());
   Result<EventLoop::Watch> watch = patchbay_.loop().watch(
@@ -130,8 +131,7 @@ VdeListener::~VdeListener() {
     drop(*plugged_.front());
   }
   spare_.reset();
-  if (listening_ && !given_)
-    shared_->directory->remove_listener(settings_.name, listening_.release());
+  if (listening_ && !given_) shared_->directory->remove_listener(path_, listening_.release());
 }
 
 template <typename... Args>
@@ -177,11 +177,12 @@ bool VdeListener::make_room() {
 }
 
 void VdeListener::pause_accepting() {
-  watch_.set_events(0);
   resume_timer_ = patchbay_.loop().after(kAcceptPause, [this] {
     if (!spare_) spare_ = spare_of(listening_.get());
     watch_.set_events(EPOLLIN);
   });
+  // Only then: without memory for the way back it goes on trying.
+  watch_.set_events(0);
 }
 
 void VdeListener::add_connection(UniqueFd control) {
@@ -227,12 +228,16 @@ void VdeListener::expire_requests() {
 
 // ---- one connection ----
 
+// Whose request was lost for want of memory sees that at once, and may ask again.
 void VdeListener::on_control(Connection& connection) {
-  if (connection.plug == nullptr) {
-    read_request(connection);
-  } else {
-    ignore_input(connection);
-  }
+  const bool done = patchbay_.loop().run([&] {
+    if (connection.plug == nullptr) {
+      read_request(connection);
+    } else {
+      ignore_input(connection);
+    }
+  });
+  if (!done) drop(connection);
 }
 
 void VdeListener::read_request(Connection& connection) {
@@ -308,11 +313,12 @@ Result<void> VdeListener::plug_in(Connection& connection, const VdeRequest& requ
   const Result<PortId> port = patchbay_.reserve(wanted);
   if (!port) return port.error();
 
-  Result<std::string> path = shared_->directory->bind_data(
-      data.value().get(), port.value(), connection.client, request.management_type);
-  if (!path) return path.error();
   auto endpoint =
-      std::make_unique<VdeEndpoint>(shared_, data.take(), path.take(), request.description);
+      std::make_unique<VdeEndpoint>(shared_, data.take(), std::string(), request.description);
+  Result<std::string> path = shared_->directory->bind_data(
+      endpoint->wait_fd(), port.value(), connection.client, request.management_type);
+  if (!path) return path.error();
+  endpoint->own_socket(path.take());
   Result<Plug*> plug = patchbay_.plug(port.value(), std::move(endpoint), std::move(wanted.traits),
                                       [this, &connection](UnplugReason) {
                                         connection.plug = nullptr;
@@ -335,8 +341,10 @@ Result<void> VdeListener::answer(Connection& connection) {
 }
 
 void VdeListener::refuse(Connection& connection, std::string_view why) {
-  complain("client refused (pid {}, user {}): {}", connection.client.pid,
-           static_cast<std::int32_t>(connection.client.uid), why);
+  patchbay_.loop().run([&] {
+    complain("client refused (pid {}, user {}): {}", connection.client.pid,
+             static_cast<std::int32_t>(connection.client.uid), why);
+  });
   drop(connection);
 }
 

@@ -86,6 +86,7 @@ class VdeListener final : public Service {
   std::shared_ptr<VdeShared> shared_;
   Patchbay& patchbay_;
   UniqueFd listening_;
+  std::string path_;    // of its socket
   bool given_ = false;  // its name is not ours to remove
   Time since_ = monotonic_now();
   UniqueFd spare_;  // given up for an instant to refuse a client when descriptors have run out

@@ -23,6 +23,14 @@ Error bad_port(std::int64_t id, PortId ports_max) {
                               id, ports_max)};
 }
 
+// At an end, which must not fail for want of memory: an event that cannot be told is not told.
+void tell(EventSink& events, const Event& event) {
+  try {
+    events.on_event(event);
+  } catch (const std::bad_alloc&) {
+  }
+}
+
 }  // namespace
 
 Switch::Switch(const Settings& settings, FramePool& pool, EventSink& events)
@@ -147,14 +155,14 @@ void Switch::unplug(Plug& gone) {
   event.port = port.id();
   event.endpoint_id = gone.traits().id;
   event.kind = Event::Kind::endpoint_removed;
-  events_.on_event(event);
+  tell(events_, event);
   if (port.active()) return spanning_tree_->port_changed(port.id());
   set_carrying(port, false);
   port.current_user = kNoUser;
   guards_.forget_guest(port);
   discard_pending(port, Drop::unplugged);
   event.kind = Event::Kind::port_emptied;
-  events_.on_event(event);
+  tell(events_, event);
   flush_macs_of(port.id());
 }
 
@@ -279,7 +287,7 @@ void Switch::flush_macs_of(PortId id, std::optional<VlanId> vlan) {
       event.port = id;
       event.mac = entry.mac;
       event.vlan = entry.vlan;
-      events_.on_event(event);
+      tell(events_, event);
       return true;
     });
   }

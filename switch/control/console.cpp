@@ -50,7 +50,6 @@ ConsoleSession::ConsoleSession(Console& console, Kind kind, int input, int outpu
       output_(output),
       prompts_(kind == Kind::socket || ::isatty(input) != 0) {
   console_.context_.hub.add(*this);
-  tell_plugins(true);
 }
 
 // VDE's plugins may follow who comes and goes.
@@ -61,7 +60,7 @@ void ConsoleSession::tell_plugins(bool began) {
 
 ConsoleSession::~ConsoleSession() {
   if (deferred_ != nullptr) *deferred_ = nullptr;
-  tell_plugins(false);
+  console_.context_.lane.loop().run([this] { tell_plugins(false); });
   console_.context_.hub.remove(*this);
   input_watch_.reset();
   output_watch_.reset();
@@ -69,16 +68,19 @@ ConsoleSession::~ConsoleSession() {
 }
 
 Result<void> ConsoleSession::start(bool greets) {
+  tell_plugins(true);
   EventLoop& loop = console_.context_.lane.loop();
   Result<EventLoop::Watch> watch = loop.watch(input_, EPOLLIN, [this](std::uint32_t events) {
-    if ((events & EPOLLOUT) != 0) on_output();
-    if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) on_input();
+    attempt([&] {
+      if ((events & EPOLLOUT) != 0) on_output();
+      if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) on_input();
+    });
   });
   if (!watch) return watch.error();
   input_watch_ = watch.take();
   if (output_ != input_) {
     Result<EventLoop::Watch> writable =
-        loop.watch(output_, 0, [this](std::uint32_t) { on_output(); });
+        loop.watch(output_, 0, [this](std::uint32_t) { attempt([this] { on_output(); }); });
     if (writable) output_watch_ = writable.take();
   }
   if (kind_ == Kind::socket && greets) {
@@ -134,10 +136,12 @@ void ConsoleSession::run_lines() {
     // Some clients send no newline; what is there runs when nothing follows.
     silence_ = console_.context_.lane.loop().after(kSilence, [this] {
       silence_.reset();
-      if (std::optional<LineReader::Line> line = reader_.rest(); line && !finished_) {
-        run_line(line->text);
-        pump();
-      }
+      attempt([this] {
+        if (std::optional<LineReader::Line> line = reader_.rest(); line && !finished_) {
+          run_line(line->text);
+          pump();
+        }
+      });
     });
   }
 }
@@ -238,7 +242,8 @@ void ConsoleSession::pump() {
   update_interest();
   // Lines that waited for the reader may run now; not from here, where the caller may be one.
   if (!busy() && !ending_ && (reader_.buffered() != 0 || input_ended_) && !silence_) {
-    silence_ = console_.context_.lane.loop().after(Duration{0}, [this] { run_lines(); });
+    silence_ = console_.context_.lane.loop().after(Duration{0},
+                                                   [this] { attempt([this] { run_lines(); }); });
   }
 }
 
@@ -289,15 +294,24 @@ void ConsoleSession::check_progress() {
   if (stalled_checks_ >= 2 && kind_ == Kind::socket) finish();
 }
 
-// The session object ends later, where none of its callbacks runs.
+// A command that was given up for want of memory is answered by nobody. Who sits at a terminal sees
+// that it stands still, and types on.
+template <typename Work>
+void ConsoleSession::attempt(Work&& work) {
+  EventLoop& loop = console_.context_.lane.loop();
+  if (loop.run(work) || kind_ != Kind::socket) return;
+  loop.run([this] { finish(); });
+}
+
+// The session object ends later, where none of its callbacks runs; the peer sees the end at once.
 void ConsoleSession::finish() {
   if (finished_) return;
   finished_ = true;
+  if (kind_ == Kind::socket) ::shutdown(input_, SHUT_RDWR);
   input_watch_.reset();
   output_watch_.reset();
   silence_.reset();
-  console_.sweep_timer_ =
-      console_.context_.lane.loop().after(Duration{0}, [&console = console_] { console.sweep(); });
+  console_.sweep_timer_.hurry();
   if (kind_ == Kind::terminal && input_ended_ && console_.terminal_ended_) {
     console_.terminal_ended_();
   }
@@ -309,6 +323,7 @@ Console::Console(Context context) : context_(context) {
   progress_timer_ = context_.lane.loop().every(kProgressPeriod, [this] {
     for (const auto& session : sessions_) session->check_progress();
   });
+  sweep_timer_ = context_.lane.loop().prepare([this] { sweep(); });
 }
 
 Console::~Console() {
@@ -386,9 +401,9 @@ void Console::accept_clients() {
       if (complaints_.allow(context_.lane.loop().now())) {
         context_.log.warning("console: cannot accept a client: {}", std::strerror(errno));
       }
-      watch_.set_events(0);
       resume_timer_ =
           context_.lane.loop().after(kAcceptPause, [this] { watch_.set_events(EPOLLIN); });
+      watch_.set_events(0);
       return;
     }
     adopt(UniqueFd(fd));
@@ -396,8 +411,9 @@ void Console::accept_clients() {
 }
 
 void Console::adopt(UniqueFd given) {
-  const int fd = given.release();
-  auto session = std::make_unique<ConsoleSession>(*this, ConsoleSession::Kind::socket, fd, fd);
+  auto session = std::make_unique<ConsoleSession>(*this, ConsoleSession::Kind::socket, given.get(),
+                                                  given.get());
+  (void)given.release();  // it is the session's
   if (session->start()) sessions_.push_back(std::move(session));
 }
 

@@ -66,6 +66,8 @@ class ConsoleSession final : public Conversation, public DebugListener {
   void flush();
   void update_interest();
   void finish();
+  template <typename Work>
+  void attempt(Work&& work);
   bool busy() const;
 
   Console& console_;

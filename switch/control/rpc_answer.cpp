@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "switch/control/rpc_answer.h"
 
+#include <new>
 #include <utility>
 
 namespace lanyard {
@@ -21,12 +22,22 @@ RpcAnswer::RpcAnswer(std::weak_ptr<RpcClient> client, Json id, bool wanted)
     : state_(new State{std::move(client), std::move(id), wanted}) {}
 
 RpcAnswer::State::~State() {
-  if (wanted) send(rpc_error_line(id, {RpcCode::internal_error, "the daemon has no answer"}));
+  if (wanted) send_none();
+}
+
+void RpcAnswer::State::send_none() noexcept {
+  try {
+    send(rpc_error_line(id, {RpcCode::internal_error, "the daemon has no answer"}));
+  } catch (const std::bad_alloc&) {
+    wanted = false;
+    if (const std::shared_ptr<RpcClient> to = client.lock()) to->cut_off();
+  }
 }
 
 void RpcAnswer::State::send(std::string_view line) {
-  if (!std::exchange(wanted, false)) return;
+  if (!wanted) return;
   if (const std::shared_ptr<RpcClient> to = client.lock()) to->respond(line);
+  wanted = false;
 }
 
 RpcAnswer::Waiting RpcAnswer::waiting() const {
@@ -48,7 +59,7 @@ void RpcAnswer::error(const RpcError& error) const {
 }
 
 void RpcAnswer::rows(std::string_view key, RowSource source, Json rest) const {
-  if (!std::exchange(state_->wanted, false)) return;
+  if (!state_->wanted) return;
   const std::shared_ptr<RpcClient> client = state_->client.lock();
   if (client == nullptr) return;
   std::string head = "{\"id\":" + text_of(state_->id) + ",\"jsonrpc\":\"2.0\",\"result\":{";
@@ -64,6 +75,7 @@ void RpcAnswer::rows(std::string_view key, RowSource source, Json rest) const {
     text += "]}}\n";
     return false;
   });
+  state_->wanted = false;
 }
 
 void RpcAnswer::rows(std::string_view key, Json array, Json rest) const {

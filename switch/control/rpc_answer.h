@@ -2,7 +2,8 @@
 //
 // The answer to one request, given now or later: a handle that methods keep until a gateway or a
 // reload has spoken. The session may be gone by then, and nothing happens. An answer that is
-// forgotten says so to the client, which would wait for ever otherwise.
+// forgotten says so to the client, which would wait for ever otherwise; without memory for that the
+// client is cut off.
 //
 // Long lists are not built as one value: rows come from a source, a few at a time, as the client
 // reads them, so that 65,536 addresses neither hold up the frames nor pile up in memory.
@@ -11,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,8 +28,11 @@ using RpcTextSource = std::function<bool(std::string& text)>;
 class RpcClient {
  public:
   virtual ~RpcClient() = default;
+  // Both do nothing at std::bad_alloc.
   virtual void respond(std::string_view line) = 0;
   virtual void stream(RpcTextSource source) = 0;
+  // Needs no memory.
+  virtual void cut_off() = 0;
 };
 
 // Rows of a list, as JSON text.
@@ -53,6 +58,15 @@ class RpcAnswer {
   void done() const { result(Json::object()); }
   void error(const RpcError& error) const;
   void error(const Error& error) const { this->error(rpc_error_of(error)); }
+  // Runs what makes the answer, where an exception may not leave: without memory there is none.
+  template <typename Work>
+  void attempt(Work&& work) const noexcept {
+    try {
+      work();
+    } catch (const std::bad_alloc&) {
+      state_->send_none();
+    }
+  }
   // An object with the array `key` and what is in `rest`.
   void rows(std::string_view key, RowSource source, Json rest = Json::object()) const;
   // The same from an array that is there.
@@ -69,6 +83,7 @@ class RpcAnswer {
     bool wanted = false;
     ~State();
     void send(std::string_view line);
+    void send_none() noexcept;
   };
   std::shared_ptr<State> state_;
 };

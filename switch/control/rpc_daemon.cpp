@@ -28,8 +28,10 @@ struct Status {
   Status(const Status&) = delete;
   Status& operator=(const Status&) = delete;
   ~Status() {
-    head["warnings"] = std::move(warnings);
-    answer.rows("networks", std::move(networks), std::move(head));
+    answer.attempt([this] {
+      head["warnings"] = std::move(warnings);
+      answer.rows("networks", std::move(networks), std::move(head));
+    });
   }
   void warn(const std::string& network, std::string_view text) {
     warnings.push_back({{"network", network}, {"text", text}});

@@ -22,7 +22,7 @@ struct Merged {
   RpcAnswer answer;
   std::string key;
   bool single;
-  std::vector<Json> pages;
+  Json::array_t pages;
   Json problems = Json::array();
   std::optional<RpcError> failed;
 
@@ -31,10 +31,11 @@ struct Merged {
   Merged(const Merged&) = delete;
   Merged& operator=(const Merged&) = delete;
   ~Merged() {
-    if (failed) {
-      answer.error(*failed);
-      return;
-    }
+    answer.attempt([this] { send(); });
+  }
+
+  void send() {
+    if (failed) return answer.error(*failed);
     Json rest = Json::object();
     if (!problems.empty()) rest["problems"] = std::move(problems);
     answer.rows(

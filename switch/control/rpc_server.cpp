@@ -32,7 +32,14 @@ std::optional<RpcRole> RpcRoles::of(const Identity& who) const {
   return std::nullopt;
 }
 
-RpcServer::RpcServer(RpcHost& host) : host_(host) {}
+RpcServer::RpcServer(RpcHost& host) : host_(host) {
+  bury_timer_ = host_.loop().prepare([this] {
+    // The end of one may be that of another, which waits for the next round.
+    burying_.swap(ended_);
+    for (const auto& gone : burying_) gone->close();
+    burying_.clear();
+  });
+}
 
 RpcServer::~RpcServer() {
   watch_.reset();
@@ -107,11 +114,11 @@ void RpcServer::accept_clients() {
     if (complaints_.allow(host_.loop().now())) {
       host_.log().warning("control socket: {}", std::strerror(errno));
     }
-    watch_.set_events(0);
     resume_timer_ = host_.loop().after(kAcceptPause, [this] {
       resume_timer_.reset();
       watch_.set_events(EPOLLIN);
     });
+    watch_.set_events(0);
     return;
   }
 }
@@ -135,6 +142,10 @@ RpcSession* RpcServer::adopt(UniqueFd client, const Identity& who) {
             fmt::format("{} clients are connected; that is all there is room for", kSessionsMax)});
     return nullptr;
   }
+  // An end must not fail for want of memory.
+  for (auto* list : {&ended_, &burying_}) {
+    if (list->capacity() <= sessions_.size()) list->reserve(2 * sessions_.size() + 2);
+  }
   auto session = std::make_shared<RpcSession>(*this, who, *role);
   if (Result<void> opened = session->open(std::move(client)); !opened) {
     host_.log().warning("control socket: {}", opened.error().text);
@@ -151,11 +162,7 @@ void RpcServer::ended(RpcSession& session) {
   if (at == sessions_.end()) return;
   ended_.push_back(std::move(*at));
   sessions_.erase(at);
-  if (bury_timer_) return;
-  bury_timer_ = host_.loop().after(Duration{0}, [this] {
-    bury_timer_.reset();
-    for (const auto& gone : std::exchange(ended_, {})) gone->close();
-  });
+  bury_timer_.hurry();
 }
 
 void RpcServer::publish(std::string_view kind, Json params) {

@@ -81,7 +81,8 @@ class RpcServer {
   EventLoop::Timer resume_timer_;
   EventLoop::Timer bury_timer_;
   std::vector<std::shared_ptr<RpcSession>> sessions_;
-  std::vector<std::shared_ptr<RpcSession>> ended_;
+  std::vector<std::shared_ptr<RpcSession>> ended_;  // in this round
+  std::vector<std::shared_ptr<RpcSession>> burying_;
   RateLimit complaints_{10, std::chrono::seconds(10)};
   Time round_{0};
   Duration spent_{0};

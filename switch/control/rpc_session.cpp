@@ -57,11 +57,21 @@ void RpcSession::on_line(std::string_view line) {
 // The rest of the lines in the loop's next round, when frames have had their turn.
 void RpcSession::pause() {
   channel_->hold(true);
-  resume_timer_ = server_.host().loop().after(Duration{0}, [this] {
-    resume_timer_.reset();
-    if (is_closed() || source_) return;
-    if (server_.has_time()) return channel_->hold(false);
-    pause();
+  resume_timer_ = later(Duration{0}, &RpcSession::resume);
+}
+
+void RpcSession::resume() {
+  resume_timer_.reset();
+  if (is_closed() || source_) return;
+  if (server_.has_time()) return channel_->hold(false);
+  pause();
+}
+
+// A step that finds no memory is the end: the client would wait for the next one in vain.
+EventLoop::Timer RpcSession::later(Duration delay, void (RpcSession::*step)()) {
+  EventLoop& loop = server_.host().loop();
+  return loop.after(delay, [this, step, &loop] {
+    if (!loop.run([this, step] { (this->*step)(); })) cut_off();
   });
 }
 
@@ -104,8 +114,11 @@ void RpcSession::respond(std::string_view line) {
     return;
   }
   if (held_.size() + line.size() > kOutputMax) return server_.ended(*this);
-  held_ += line;
-  held_ += '\n';
+  append_line(held_, line);
+}
+
+void RpcSession::cut_off() {
+  if (channel_ != nullptr) channel_->cut_off();
 }
 
 void RpcSession::stream(RpcTextSource source) {
@@ -118,19 +131,19 @@ void RpcSession::stream(RpcTextSource source) {
     if (!text.empty() && text.back() == '\n') text.pop_back();
     return respond(text);
   }
+  stream_timer_ = later(Duration{0}, &RpcSession::continue_stream);
   source_ = std::move(source);
   channel_->hold(true);
   last_progress_ = server_.host().loop().now();
   last_unsent_ = 0;
-  stream_timer_ = server_.host().loop().after(Duration{0}, [this] { continue_stream(); });
 }
 
 void RpcSession::continue_stream() {
   stream_timer_.reset();
   if (is_closed()) return;
-  EventLoop& loop = server_.host().loop();
+  const EventLoop& loop = server_.host().loop();
   const auto again = [&](Duration pause) {
-    stream_timer_ = loop.after(pause, [this] { continue_stream(); });
+    stream_timer_ = later(pause, &RpcSession::continue_stream);
   };
   if (channel_->unsent() > kPartBytes) {
     if (channel_->unsent() != last_unsent_) last_progress_ = loop.now();

@@ -35,6 +35,7 @@ class RpcSession final : public RpcClient, public std::enable_shared_from_this<R
 
   void respond(std::string_view line) override;
   void stream(RpcTextSource source) override;
+  void cut_off() override;
 
   // From now on events; of these kinds only, unless there are none.
   void subscribe(std::set<std::string, std::less<>> kinds);
@@ -59,7 +60,9 @@ class RpcSession final : public RpcClient, public std::enable_shared_from_this<R
   void run(const RpcRequest& request);
   void log_change(const RpcRequest& request) const;
   void pause();
+  void resume();
   void continue_stream();
+  EventLoop::Timer later(Duration delay, void (RpcSession::*step)());
   void end_stream();
 
   RpcServer& server_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "switch/daemon/attachment.h"
 
+#include <new>
 #include <utility>
 
 namespace lanyard {
@@ -13,6 +14,8 @@ Attachment::~Attachment() {
 
 Result<Plug*> Attachment::plug(PortId port, std::unique_ptr<Endpoint> endpoint, Plug::Traits traits,
                                Unplugged unplugged) {
+  // Its place in the list comes first: a plug that is in none would stay for ever.
+  auto place = plugs_.extract(plugs_.insert(nullptr).first);
   // The plug's address is known only afterwards, and nobody unplugs it before.
   const auto made = std::make_shared<Plug*>(nullptr);
   Result<Plug*> plug = lane_.plug(port, std::move(endpoint), std::move(traits),
@@ -22,8 +25,15 @@ Result<Plug*> Attachment::plug(PortId port, std::unique_ptr<Endpoint> endpoint, 
                                   });
   if (!plug) return plug;
   *made = plug.value();
-  plugs_.insert(plug.value());
-  if (plugged_) plugged_(*plug.value());
+  place.value() = plug.value();
+  plugs_.insert(std::move(place));
+  try {
+    if (plugged_) plugged_(*plug.value());
+  } catch (const std::bad_alloc&) {
+    // Whoever asked for it will never know of it.
+    unplug(*plug.value());
+    throw;
+  }
   return plug;
 }
 

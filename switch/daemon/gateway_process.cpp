@@ -36,11 +36,13 @@ GatewayProcess::GatewayProcess(EventLoop& loop, Log& log, Spawner& spawner, std:
       log_(log),
       spawner_(spawner),
       network_(std::move(network)),
-      callbacks_(std::move(callbacks)) {}
+      callbacks_(std::move(callbacks)) {
+  bury_timer_ = loop_.prepare([this] { buried_.reset(); });
+}
 
 GatewayProcess::~GatewayProcess() {
   callbacks_.changed = nullptr;
-  fail_pending("its network is being taken down");
+  loop_.run([this] { fail_pending("its network is being taken down"); });
   end_process(SIGTERM);
 }
 
@@ -312,12 +314,10 @@ void GatewayProcess::end_process(int signal) {
   if (control_ != nullptr) {
     // Its callback may be the one that brought us here.
     buried_ = std::move(control_);
-    bury_timer_ = loop_.after(Duration{0}, [this] {
-      bury_timer_.reset();
-      buried_.reset();
-    });
+    bury_timer_.hurry();
   }
-  if (pid_ != 0) spawner_.end_gateway(pid_, signal);
+  // One that is not told ends with its control connection.
+  if (pid_ != 0) loop_.run([&] { spawner_.end_gateway(pid_, signal); });
   pid_ = 0;
   pidfd_.reset();
 }

@@ -13,9 +13,9 @@ constexpr Duration kTakeOverPause = std::chrono::milliseconds(200);
 }  // namespace
 
 HostLeg::~HostLeg() {
-  if (take_over_timer_) take_over();
+  if (take_over_timer_) lane_.loop().run([this] { take_over(); });
   // While the TAP is still there: what was added to it is taken off.
-  if (claimed_) spawner_.close_host(network_.host->name);
+  if (claimed_) lane_.loop().run([this] { spawner_.close_host(network_.host->name); });
   tap_.reset();
 }
 
@@ -23,8 +23,12 @@ Result<std::unique_ptr<HostLeg>> HostLeg::open(const NetworkConfig& network,
                                                const BackendRegistry& backends, Spawner& spawner,
                                                Lane& lane) {
   std::unique_ptr<HostLeg> leg(new HostLeg(network, spawner, lane));
-  if (Result<void> claimed = spawner.claim_host(network); !claimed) return claimed.error();
+  // Before it is: without memory for the answer nobody would give it back.
   leg->claimed_ = true;
+  if (Result<void> claimed = spawner.claim_host(network); !claimed) {
+    leg->claimed_ = false;
+    return claimed.error();
+  }
   BackendOptions tap("tap", network.host->name);
   tap.set("port", std::to_string(kPort));
   if (Result<void> opened = backends.open(tap, *leg->tap_); !opened) return opened.error();

@@ -128,7 +128,7 @@ Result<Plug*> Lane::plug(PortId id, std::unique_ptr<Endpoint> endpoint, Plug::Tr
   at->plug = &plug;
   place.key() = &plug;
   cords_.insert(std::move(place));
-  loop_.run([&] { note_change(); });
+  note_change();
   return &plug;
 }
 
@@ -153,7 +153,7 @@ void Lane::close_plug(Plug& plug, UnplugReason reason) {
 // Plugs end between turns, when nothing on the way of a frame can still refer to them.
 void Lane::end_closing() {
   if (closing_.empty()) return;
-  loop_.run([&] { note_change(); });
+  note_change();
   // The end of one may be that of another, which waits for the next turn.
   ending_.swap(closing_);
   for (Cord* cord : ending_) {

@@ -58,7 +58,7 @@ class Lane final : public Patchbay {
   std::function<void()> on_commit;
   std::function<void()> on_change;
   void note_change() const {
-    if (on_change) on_change();
+    if (on_change) loop_.run(on_change);
   }
 
   Duration sweep_period() const { return sweep_period_; }

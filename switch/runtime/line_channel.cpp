@@ -5,12 +5,20 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
 #include "switch/base/transient_error.h"
 
 namespace lanyard {
+
+void append_line(std::string& text, std::string_view line) {
+  const std::size_t size = text.size() + line.size() + 1;
+  if (size > text.capacity()) text.reserve(std::max(size, 2 * text.capacity()));
+  text += line;
+  text += '\n';
+}
 
 LineChannel::LineChannel(UniqueFd fd, Limits limits, Callbacks callbacks)
     : fd_(std::move(fd)),
@@ -31,6 +39,8 @@ Result<std::unique_ptr<LineChannel>> LineChannel::open(EventLoop& loop, UniqueFd
       loop.watch(at->fd_.get(), EPOLLIN, [at](std::uint32_t events) { at->on_events(events); });
   if (!watch) return watch.error();
   at->watch_ = watch.take();
+  // Prepared: who sends may find no memory, but what is sent is sent.
+  at->later_ = loop.prepare([at] { at->on_later(); });
   return channel;
 }
 
@@ -39,10 +49,15 @@ LineChannel::~LineChannel() {
 }
 
 void LineChannel::on_events(std::uint32_t events) {
+  if (cut_off_) return close();
   const std::shared_ptr<bool> alive = alive_;
-  if ((events & EPOLLOUT) != 0) flush();
-  if (*alive && fd_ && (events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) read_some();
-  if (*alive && fd_) run_lines();
+  const bool done = loop_->run([&] {
+    if ((events & EPOLLOUT) != 0) flush();
+    if (*alive && fd_ && (events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) read_some();
+    if (*alive && fd_) run_lines();
+  });
+  // Of a line that was given up midway nobody knows any more.
+  if (!done && *alive) cut_off();
 }
 
 void LineChannel::read_some() {
@@ -59,7 +74,7 @@ void LineChannel::read_some() {
 
 void LineChannel::run_lines() {
   const std::shared_ptr<bool> alive = alive_;
-  while (unsent() < kHold && !finishing_ && !held_) {
+  while (unsent() < kHold && !finishing_ && !held_ && !cut_off_) {
     const std::optional<LineReader::Line> line = reader_.next();
     if (!line) {
       if (input_ended_) close();
@@ -77,8 +92,8 @@ void LineChannel::run_lines() {
 
 bool LineChannel::send(std::string_view line) {
   if (!fd_ || finishing_) return false;
-  out_ += line;
-  return send_part("\n");
+  append_line(out_, line);
+  return send_part({});
 }
 
 bool LineChannel::send_part(std::string_view part) {
@@ -111,16 +126,24 @@ void LineChannel::receive_again(std::string_view unread) {
 }
 
 void LineChannel::run_later() {
-  if (later_ || held_) return;
-  later_ = loop_->after(Duration{0}, [this] {
-    later_.reset();
-    run_lines();
-  });
+  if (!held_) later_.hurry();
+}
+
+void LineChannel::on_later() {
+  if (held_ || !fd_) return;
+  const std::shared_ptr<bool> alive = alive_;
+  if (!loop_->run([this] { run_lines(); }) && *alive) cut_off();
 }
 
 void LineChannel::finish() {
   finishing_ = true;
   if (fd_) flush();
+}
+
+// The peer sees an end, and so does the loop, whatever it waits for.
+void LineChannel::cut_off() {
+  cut_off_ = true;
+  if (fd_) ::shutdown(fd_.get(), SHUT_RDWR);
 }
 
 void LineChannel::flush() {

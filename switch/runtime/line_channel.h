@@ -23,6 +23,9 @@
 
 namespace lanyard {
 
+// With a newline; whole or, at std::bad_alloc, not at all.
+void append_line(std::string& text, std::string_view line);
+
 class LineChannel {
  public:
   struct Limits {
@@ -43,7 +46,7 @@ class LineChannel {
   LineChannel& operator=(const LineChannel&) = delete;
 
   // Sends a line, without its newline. False when the channel is closed or has just been, for want
-  // of room.
+  // of room; at std::bad_alloc nothing of it has been sent.
   bool send(std::string_view line);
   // Sends a part of a line; the last part brings the newline itself.
   bool send_part(std::string_view part);
@@ -52,6 +55,8 @@ class LineChannel {
   void hold(bool held);
   // Ends the connection once what has been sent is written.
   void finish();
+  // Ends it in the loop's next round, without memory, and without a word of what is unsent.
+  void cut_off();
   bool is_closed() const { return !fd_; }
   int fd() const { return fd_.get(); }
   std::size_t unsent() const { return out_.size() - written_; }
@@ -69,6 +74,7 @@ class LineChannel {
   void flush();
   void close();
   void run_later();
+  void on_later();
   void update_interest();
 
   // Above this much unsent output no more input is taken.
@@ -85,6 +91,7 @@ class LineChannel {
   std::size_t written_ = 0;
   bool finishing_ = false;
   bool held_ = false;
+  bool cut_off_ = false;
   bool input_ended_ = false;
   std::shared_ptr<bool> alive_;  // false once destroyed, for callbacks that end us
 };
