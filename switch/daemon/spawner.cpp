@@ -322,8 +322,9 @@ Result<UniqueFd> Spawner::listen_at(const std::string& path) {
   return std::move(answer.value().descriptors[0]);
 }
 
+// Destructors want it, too.
 void Spawner::remove_name(const std::string& path) {
-  tell({.kind = Kind::remove_name, .path = normal(path)});
+  loop_.run([&] { tell({.kind = Kind::remove_name, .path = normal(path)}); });
 }
 
 void Spawner::adopt_name(const std::string& path) {

@@ -75,6 +75,20 @@ Result<std::optional<SpawnerLink::Asked>> SpawnerLink::next() const {
   return std::optional<Asked>(Asked{id, decode_spawner_request(text)});
 }
 
+std::optional<std::uint64_t> SpawnerLink::next_id() const {
+  std::array<char, kIdAt + 8> head{};
+  const ssize_t size = ::recv(socket_.get(), head.data(), head.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (size != static_cast<ssize_t>(head.size())) return std::nullopt;
+  return little_endian_at({head.data(), head.size()}, kIdAt, 8);
+}
+
+Result<void> SpawnerLink::refuse(std::uint64_t id) {
+  char nothing = 0;
+  if (next_id() == id) (void)::recv(socket_.get(), &nothing, sizeof nothing, MSG_DONTWAIT);
+  readdress_spawner_message(refusal_, id);
+  return send_bytes(refusal_, -1);
+}
+
 Result<void> SpawnerLink::answer(std::uint64_t id, const Result<SpawnerAnswer>& answer) const {
   SpawnerMessage message;
   message.id = id;

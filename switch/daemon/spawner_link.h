@@ -4,7 +4,10 @@
 // hears EPIPE. One thread an end.
 #pragma once
 
+#include <cerrno>
+#include <cstdint>
 #include <optional>
+#include <string>
 
 #include "switch/daemon/spawner_message.h"
 
@@ -39,6 +42,10 @@ class SpawnerLink {
   // Descriptors that come along are closed: a request has none.
   Result<std::optional<Asked>> next() const;
   Result<void> answer(std::uint64_t id, const Result<SpawnerAnswer>& answer) const;
+  // The id of the request that next() would give; needs no memory.
+  std::optional<std::uint64_t> next_id() const;
+  // Says that there was no memory for it, be it still to be read or not.
+  Result<void> refuse(std::uint64_t id);
   // Waits while the daemon has no room.
   Result<void> send(const SpawnerMessage& message, int descriptor = -1) const;
 
@@ -46,6 +53,8 @@ class SpawnerLink {
   Result<void> send_bytes(std::string_view bytes, int descriptor) const;
 
   UniqueFd socket_;
+  std::string refusal_ = encode_spawner_message(
+      {.code = ENOMEM, .text = "the spawner, which would do it, has no memory"});
 };
 
 struct SpawnerLink::Pair {

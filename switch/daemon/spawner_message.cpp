@@ -30,6 +30,7 @@ constexpr std::uint32_t kPidMax = 1 << 22;
 constexpr std::uint32_t kSignalMax = 64;
 constexpr std::uint32_t kModeMax = 07777;
 constexpr std::size_t kMessageHeadSize = 28;
+constexpr std::size_t kMessageIdAt = 12;
 
 class Writer {
  public:
@@ -298,6 +299,12 @@ std::string encode_spawner_message(const SpawnerMessage& message) {
   return bytes;
 }
 
+void readdress_spawner_message(std::string& bytes, std::uint64_t id) {
+  for (std::size_t i = 0; i < 8; ++i) {
+    bytes[kMessageIdAt + i] = static_cast<char>(id >> (8 * i) & 0xff);
+  }
+}
+
 Result<SpawnerMessage> decode_spawner_message(std::string_view bytes) {
   if (bytes.size() < kMessageHeadSize || little_endian_at(bytes, 0, 4) != kMagic) {
     return Error{EBADMSG, "what came from the spawner is no message of ours"};
@@ -306,7 +313,7 @@ Result<SpawnerMessage> decode_spawner_message(std::string_view bytes) {
   message.kind = static_cast<SpawnerMessage::Kind>(little_endian_at(bytes, 4, 1));
   message.following = static_cast<std::uint8_t>(little_endian_at(bytes, 5, 1));
   message.code = static_cast<std::int32_t>(little_endian_at(bytes, 8, 4));
-  message.id = little_endian_at(bytes, 12, 8);
+  message.id = little_endian_at(bytes, kMessageIdAt, 8);
   message.value = static_cast<std::int64_t>(little_endian_at(bytes, 20, 8));
   message.text = bytes.substr(kMessageHeadSize, SpawnerMessage::kTextMax);
   return message;

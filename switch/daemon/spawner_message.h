@@ -105,6 +105,8 @@ struct SpawnerMessage {
 };
 
 std::string encode_spawner_message(const SpawnerMessage& message);
+// Makes it the answer to another request, without memory.
+void readdress_spawner_message(std::string& bytes, std::uint64_t id);
 Result<SpawnerMessage> decode_spawner_message(std::string_view bytes);
 
 // An answer as a whole.

@@ -82,7 +82,14 @@ Result<void> SpawnerProcess::start() {
   return {};
 }
 
+// The daemon waits for the answer, and frames wait for the daemon.
 void SpawnerProcess::on_readable() {
+  const std::optional<std::uint64_t> id = link_.next_id();
+  if (loop_.run([this] { serve_next(); })) return;
+  if (!id || !link_.refuse(*id)) loop_.stop();
+}
+
+void SpawnerProcess::serve_next() {
   const Result<std::optional<SpawnerLink::Asked>> asked = link_.next();
   if (!asked) return loop_.stop();
   if (asked.value()) answer(*asked.value());

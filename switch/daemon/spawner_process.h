@@ -65,6 +65,7 @@ class SpawnerProcess {
   };
 
   void on_readable();
+  void serve_next();
   void answer(const SpawnerLink::Asked& asked);
   Result<SpawnerAnswer> perform(const SpawnerRequest& request);
   Result<SpawnerAnswer> attach(const SpawnerRequest& request);

@@ -58,6 +58,36 @@ class SpawnerTest : public ::testing::Test {
   bool finished = false;
 };
 
+TEST(SpawnerLink, RefusesWhatItHasNotReadYet) {
+  Result<SpawnerLink::Pair> pair = SpawnerLink::make_pair();
+  ASSERT_TRUE(pair);
+  SpawnerLink& daemon = pair.value().ours;
+  SpawnerLink own(std::move(pair.value().theirs));
+  EXPECT_EQ(own.next_id(), std::nullopt);
+  for (const std::uint64_t id : {std::uint64_t{7}, std::uint64_t{8} << 40}) {
+    ASSERT_TRUE(daemon.ask({.kind = SpawnerRequest::Kind::clean_up, .id = id}));
+    EXPECT_EQ(own.next_id(), id);
+    EXPECT_TRUE(own.refuse(id));
+    EXPECT_EQ(own.next_id(), std::nullopt);
+    const Result<std::optional<SpawnerLink::Received>> answer = daemon.receive();
+    ASSERT_TRUE(answer && answer.value());
+    EXPECT_EQ(answer.value()->message.id, id);
+    EXPECT_EQ(answer.value()->message.code, ENOMEM);
+  }
+}
+
+TEST(SpawnerLink, RefusesWhatItHasReadAndNotTheNext) {
+  Result<SpawnerLink::Pair> pair = SpawnerLink::make_pair();
+  ASSERT_TRUE(pair);
+  SpawnerLink own(std::move(pair.value().theirs));
+  for (const std::uint64_t id : {7, 8}) {
+    ASSERT_TRUE(pair.value().ours.ask({.kind = SpawnerRequest::Kind::clean_up, .id = id}));
+  }
+  ASSERT_TRUE(own.next());
+  EXPECT_TRUE(own.refuse(7));
+  EXPECT_EQ(own.next_id(), 8U);
+}
+
 TEST_F(SpawnerTest, EndsWhenTheDaemonSaysSo) {
   spawner.reset();
   thread.join();
