@@ -102,6 +102,15 @@ __attribute__((constructor)) static void share_rows(void) {
     return fails(kind_##name) ? -1 : (type)syscall(__VA_ARGS__); \
   }
 
+/* What a sandbox knows is what glibc calls: the older ones where there are any. */
+#ifdef SYS_rename
+#define RENAME(from, to) SYS_rename, from, to
+#define UNLINK(path) SYS_unlink, path
+#else
+#define RENAME(from, to) SYS_renameat, AT_FDCWD, from, AT_FDCWD, to
+#define UNLINK(path) SYS_unlinkat, AT_FDCWD, path, 0
+#endif
+
 CALL(int, accept4, (int fd, struct sockaddr* address, socklen_t* size, int flags), SYS_accept4, fd,
      address, size, flags)
 CALL(int, bind, (int fd, const struct sockaddr* address, socklen_t size), SYS_bind, fd, address,
@@ -126,7 +135,8 @@ CALL(ssize_t, recv, (int fd, void* bytes, size_t size, int flags), SYS_recvfrom,
 CALL(int, recvmmsg,
      (int fd, struct mmsghdr* messages, unsigned int count, int flags, struct timespec* timeout),
      SYS_recvmmsg, fd, messages, count, flags, timeout)
-CALL(int, rename, (const char* from, const char* to), SYS_renameat, AT_FDCWD, from, AT_FDCWD, to)
+CALL(ssize_t, recvmsg, (int fd, struct msghdr* message, int flags), SYS_recvmsg, fd, message, flags)
+CALL(int, rename, (const char* from, const char* to), RENAME(from, to))
 CALL(ssize_t, send, (int fd, const void* bytes, size_t size, int flags), SYS_sendto, fd, bytes,
      size, flags, NULL, 0)
 CALL(int, sendmmsg, (int fd, struct mmsghdr* messages, unsigned int count, int flags), SYS_sendmmsg,
@@ -134,6 +144,7 @@ CALL(int, sendmmsg, (int fd, struct mmsghdr* messages, unsigned int count, int f
 CALL(int, setsockopt, (int fd, int level, int name, const void* value, socklen_t size),
      SYS_setsockopt, fd, level, name, value, size)
 CALL(int, socket, (int family, int type, int protocol), SYS_socket, family, type, protocol)
+CALL(int, unlink, (const char* path), UNLINK(path))
 CALL(int, unlinkat, (int directory, const char* path, int flags), SYS_unlinkat, directory, path,
      flags)
 CALL(ssize_t, write, (int fd, const void* bytes, size_t size), SYS_write, fd, bytes, size)

@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -90,6 +90,7 @@ class NetworksDaemon:
     gateway    the program that serves networks; the stub, unless a test wants the real one (None)
     options    more command line options
     prefix     a command in front that ends in exec (setpriv, ip netns exec), so the pid stays
+    env        changes to the environment
     wait       False: do not wait until it is ready
     """
 
@@ -100,6 +101,7 @@ class NetworksDaemon:
         program: Path | None = None,
         gateway: Path | None = STUB_GATEWAY,
         prefix: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
         wait: bool = True,
     ) -> None:
         self.directory = short_directory()
@@ -124,6 +126,7 @@ class NetworksDaemon:
                     stdout=log,
                     stderr=log,
                     cwd=self.directory,
+                    env={**os.environ, **(env or {})},
                 )
             self.pid = self.process.pid
             if wait:

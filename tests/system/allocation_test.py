@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""Each allocation of a handshake, a command, a request and a reload fails in turn: who asked is answered or
+cut off, who is plugged in stays, and nothing is left behind (R16). tests/soak/faults has the long form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from faults import Faults
+from networks_daemon import NetworksDaemon
+from starving import COUNTS, OF_A_SWITCH, OF_NETWORKS, Question, Way, starve_networks, starve_switch
+from switch_process import Switch
+
+pytestmark = pytest.mark.ours
+
+RELOAD_STEP = 29  # of the allocations of a reload, of which there are a thousand, some
+
+
+def name(question: Callable[..., Question]) -> str:
+    return question.__name__
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("question", OF_A_SWITCH, ids=name)
+def test_a_switch(directory: Path, question: Callable[[Switch, Faults], Question], count: str) -> None:
+    print(f"{starve_switch(directory, question, Way(COUNTS[count]))} allocations")
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("question", OF_NETWORKS, ids=name)
+def test_networks(
+    directory: Path, question: Callable[[NetworksDaemon, Faults], Question], count: str
+) -> None:
+    step = RELOAD_STEP if name(question).startswith("reload") else 1
+    print(f"{starve_networks(directory, question, Way(COUNTS[count], step))} allocations")
