@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from console import Console
+from faults import Faults
 from frames import BROADCAST, frame, mac
 from kept import Echo, children_of, switch_process, thrown_away, wait_for_other
 from switch_process import Switch, no_descriptors_left, pid_in, switch_program
@@ -339,6 +340,22 @@ def test_an_upgrade_needs_no_descriptor(kept: Switch) -> None:
         guest.send(frame(BROADCAST, mac(1)))
         assert peer.recv() == frame(BROADCAST, mac(1))
     assert "killed" not in kept.log_text()
+
+
+def test_what_cannot_be_handed_over_is_kept(start_switch: Start, directory: Path) -> None:
+    """The old process has no memory for the state: it is told so by the keeper, and goes on."""
+    faults = Faults(directory)
+    kept = start_switch("--keeper", env=faults.env, directory=directory)
+    guest, peer = kept.client(), kept.client()
+    process = switch_process(kept.pid)
+    with faults.failing("memfd_create", "ENOMEM", 1):
+        reply = kept.console().run("lanyard/upgrade")
+    assert not reply.ok
+    assert "has not made room in time" in reply.raw
+    assert switch_process(kept.pid) == process
+    assert_reaches(guest, peer)
+    upgraded(kept)
+    assert_reaches(guest, peer)
 
 
 @pytest.fixture(name="copied")

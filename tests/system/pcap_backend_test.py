@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 
 from cables import ALICE, BOB, crosses
 from client_process import need_programs, plugged, wait_plugged
+from faults import Faults
 from frames import broadcast, frame, tag
 from netns import NetNamespace
 from pcap_file import records
@@ -200,6 +202,28 @@ def test_a_record_that_cannot_grow_keeps_whole_frames_and_says_what_is_lost(
     seen = Path(f"/proc/{switch.pid}/root{file}") if on_disk else file
     assert records(seen) == [broadcast(ALICE, bytes(500))] * frames
     assert 0 < frames < frames + lost <= sent
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EDQUOT"])
+def test_a_record_on_a_disk_that_fails_ends_with_its_last_whole_frame(
+    start_switch: Callable[..., Switch], tmp_path: Path, error: str
+) -> None:
+    faults = Faults(tmp_path)
+    switch = start_switch(env=faults.env)
+    file = tmp_path / "lab.pcap"
+    with switch.console() as console, switch.client() as alice, switch.client() as bob:
+        console.check(f"port/plug record://{file}?port=9")
+        wait_plugged(switch, str(file))
+        sent = talk(switch, 10)
+        wait_until("it is written", lambda: len(records(file)) == 10)
+        with faults.failing_after(0, "write", error, 1):
+            alice.send(broadcast(ALICE, b"too late"))
+            switch.wait_log("that came after them are lost")
+        why = os.strerror(getattr(errno, error))
+        assert f"{file}: {why}; the file ends after 10 frames, 1 that came after them are lost" in switch.log_text()
+        assert records(file) == sent
+        bob.drain()
+        assert crosses(alice, bob, ALICE)
 
 
 @pytest.mark.parametrize("keys, least", [("?speed=max", 0.0), ("?speed=10", 0.09), ("?speed=2", 0.45)])

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/support/fake_log.h"
+#include "tests/support/killed_child.h"
 #include "tests/support/temporary_directory.h"
 
 namespace lanyard {
@@ -46,6 +47,14 @@ class ForwardingTest : public ::testing::Test {
     std::string stat = fmt::format("{} (a) b) S", pid);
     for (int field = 4; field < 22; ++field) stat += " 0";
     std::ofstream(directory_ / std::to_string(pid) + "/stat") << stat << " " << started << " 0\n";
+  }
+
+  // All other processes are gone.
+  void leave_alone() {
+    for (const auto& entry : fs::directory_iterator(directory_.path())) {
+      const std::string name = entry.path().filename().string();
+      if (name != "sys" && name != std::to_string(::getpid())) fs::remove_all(entry.path());
+    }
   }
 
   std::unique_ptr<Forwarding> acquire(const std::string& network, bool ipv6 = false) {
@@ -121,6 +130,26 @@ TEST_F(ForwardingTest, CleanUpPutsBackWhatACrashLeft) {
   Forwarding::clean_up(place(), log_);
   EXPECT_EQ(get("net/ipv4/ip_forward"), "0");
   Forwarding::clean_up(place(), log_);
+}
+
+TEST_F(ForwardingTest, CleanUpPutsBackWhatAKillAtAnyMomentLeft) {
+  bool killed = true;
+  for (int calls = 0; killed; ++calls) {
+    ASSERT_LT(calls, 1000) << "there is no end of calls";
+    set("net/ipv4/ip_forward", "0");
+    set("net/ipv6/conf/all/forwarding", "0");
+    set("net/ipv6/conf/eth0/accept_ra", "1");
+    // A process of another number than its own: that one is gone afterwards.
+    killed = lanyard::testing::dies_before_call(calls, [&] {
+      process(::getpid(), 100);
+      static_cast<void>(acquire("lab", true).release());
+    });
+    leave_alone();
+    Forwarding::clean_up(place(), log_);
+    EXPECT_EQ(get("net/ipv4/ip_forward"), "0") << "before call " << calls;
+    EXPECT_EQ(get("net/ipv6/conf/all/forwarding"), "0") << "before call " << calls;
+    EXPECT_EQ(get("net/ipv6/conf/eth0/accept_ra"), "1") << "before call " << calls;
+  }
 }
 
 TEST_F(ForwardingTest, CleanUpLeavesTheLivingAlone) {
