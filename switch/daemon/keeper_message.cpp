@@ -31,20 +31,32 @@ Error system_error(std::string_view what) {
   return {errno, fmt::format("{}: {}", what, std::strerror(errno))};
 }
 
+// Without memory: magic 4, kind 1, flags 1, nothing 2, number 4, value 4, since 8; text follows.
+std::array<char, kHeadSize> head_of(const KeeperMessage& message) {
+  std::array<char, kHeadSize> head{};
+  const auto put = [&](std::size_t at, std::uint64_t value, std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i)
+      head[at + i] = static_cast<char>(value >> (8 * i) & 0xff);
+  };
+  put(0, kMagic, 4);
+  put(4, static_cast<std::uint8_t>(message.kind), 1);
+  put(5, (message.drain ? kDrain : 0U) | (message.exclusive ? kExclusive : 0U), 1);
+  put(8, static_cast<std::uint32_t>(message.number), 4);
+  put(12, message.value, 4);
+  put(16, static_cast<std::uint64_t>(message.since.count()), 8);
+  return head;
+}
+
+std::string_view text_of(const KeeperMessage& message) {
+  return std::string_view(message.text).substr(0, KeeperMessage::kTextMax);
+}
+
 }  // namespace
 
-// magic 4, kind 1, flags 1, nothing 2, number 4, value 4, since 8, text
 std::string encode_keeper_message(const KeeperMessage& message) {
-  std::string bytes;
-  append_little_endian(bytes, kMagic, 4);
-  append_little_endian(bytes, static_cast<std::uint8_t>(message.kind), 1);
-  append_little_endian(bytes, (message.drain ? kDrain : 0U) | (message.exclusive ? kExclusive : 0U),
-                       1);
-  append_little_endian(bytes, 0, 2);
-  append_little_endian(bytes, static_cast<std::uint32_t>(message.number), 4);
-  append_little_endian(bytes, message.value, 4);
-  append_little_endian(bytes, static_cast<std::uint64_t>(message.since.count()), 8);
-  bytes += std::string_view(message.text).substr(0, KeeperMessage::kTextMax);
+  const auto head = head_of(message);
+  std::string bytes(head.begin(), head.end());
+  bytes += text_of(message);
   return bytes;
 }
 
@@ -73,12 +85,14 @@ Result<KeeperLink::Pair> KeeperLink::make_pair() {
 }
 
 KeeperLink::Sent KeeperLink::send(const KeeperMessage& message, int descriptor) const {
-  const std::string bytes = encode_keeper_message(message);
-  iovec content{const_cast<char*>(bytes.data()), bytes.size()};
+  auto head = head_of(message);
+  const std::string_view text = text_of(message);
+  std::array<iovec, 2> content{
+      {{head.data(), head.size()}, {const_cast<char*>(text.data()), text.size()}}};
   PassedDescriptor passed;
   msghdr header{};
-  header.msg_iov = &content;
-  header.msg_iovlen = 1;
+  header.msg_iov = content.data();
+  header.msg_iovlen = content.size();
   passed.attach(header, descriptor);
   for (;;) {
     if (send_message(socket_.get(), header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return Sent::done;

@@ -176,6 +176,7 @@ Result<void> KeptProcess::attach(EventLoop& loop, Log& log, Callbacks callbacks)
 void KeptProcess::ready() {
   if (!kept()) return;
   serving_ = true;
+  alive_timer_ = loop_->prepare([this] { say_alive(); });
   commit();
   send({.kind = Kind::ready, .text = LANYARD_VERSION});
   look_timer_ = loop_->every(kLookPeriod, [this] { commit(); });
@@ -257,10 +258,11 @@ void KeptProcess::set_alive_period(Duration period) {
 
 void KeptProcess::say_alive() {
   if (!kept() || !serving_) return;
+  // Needs no memory, nor does the message: who is not heard is thought to hang.
+  alive_timer_.hurry(alive_period_);
   using std::chrono::milliseconds;
   const auto period = std::chrono::duration_cast<milliseconds>(alive_period_).count();
   send({.kind = Kind::alive, .value = static_cast<std::uint32_t>(period)});
-  if (kept()) alive_timer_ = loop_->after(alive_period_, [this] { say_alive(); });
 }
 
 void KeptProcess::settle_exclusive() {

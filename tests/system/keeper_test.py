@@ -358,6 +358,23 @@ def test_what_cannot_be_handed_over_is_kept(start_switch: Start, directory: Path
     assert_reaches(guest, peer)
 
 
+def test_who_finds_no_memory_for_a_moment_is_heard_all_the_same(start_switch: Start, directory: Path) -> None:
+    """Nothing but the words between the two is allocated for, and each of them fails once."""
+    faults = Faults(directory)
+    kept = start_switch("--keeper", env=faults.env, directory=directory)
+    guest, peer = kept.client(), kept.client()
+    process = switch_process(kept.pid)
+    for skip in range(6):
+        before = faults.failed("malloc")
+        with faults.failing_after(skip, "malloc", "ENOMEM", 1):
+            wait_until("an allocation fails", lambda: faults.failed("malloc") > before)  # noqa: B023
+        silent = time.monotonic() + 0.4
+        while time.monotonic() < silent:
+            assert_reaches(guest, peer)
+    assert "silent" not in kept.log_text()
+    assert switch_process(kept.pid) == process
+
+
 @pytest.fixture(name="copied")
 def _copied(start_switch: Start, directory: Path) -> Switch:
     """A switch whose program is a file of its own, which a test may replace."""
