@@ -181,6 +181,8 @@ int Pdump::refuse(const std::string& why, lanyard_reply* reply) {
 }
 
 int Pdump::begin(lanyard_reply* reply) {
+  // A timer that found no memory has told nobody of their ends.
+  reap();
   for (const auto& writer : retiring_) {
     if (writer->file() == settings_.file) return -EBUSY;  // it is still being written
   }
@@ -207,7 +209,7 @@ void Pdump::retire() {
 
 void Pdump::reap() {
   std::erase_if(retiring_, [](const auto& writer) { return writer->finished(); });
-  if (retiring_.empty()) host_->remove_timer(host_, std::exchange(timer_, 0));
+  if (retiring_.empty() && timer_ != 0) host_->remove_timer(host_, std::exchange(timer_, 0));
 }
 
 // A second time is EEXIST or ENOENT, and no number is 0, as with the original.

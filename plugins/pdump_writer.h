@@ -23,6 +23,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -213,6 +214,8 @@ class Writer {
   bool wait_writable();
   bool open_file();
   void fail(const std::string& what);
+  template <typename Work>
+  void attempt(Work&& work);
   std::string name_of(std::uint64_t number) const;
   std::uint64_t first_free() const;
 
@@ -270,6 +273,19 @@ inline void Writer::fail(const std::string& what) {
   error_ = what + ": " + std::strerror(error);
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
+}
+
+// An exception that leaves this thread would be the end of the switch.
+template <typename Work>
+void Writer::attempt(Work&& work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    const std::lock_guard lock(mutex_);
+    error_ = "no memory";  // is short enough to need none
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
 }
 
 // Never through a symbolic link, and nobody else can read what guests say. A pipe is opened when
@@ -406,16 +422,18 @@ inline void Writer::write_ready() {
 }
 
 inline void Writer::run() {
-  if (settings_.keep_old) files_.store(first_free(), std::memory_order_relaxed);
   // The file is there, with its header, before the first frame is.
-  open_file();
+  attempt([this] {
+    if (settings_.keep_old) files_.store(first_free(), std::memory_order_relaxed);
+    open_file();
+  });
   std::unique_lock lock(mutex_);
   begun_ = true;
   begun_changed_.notify_one();
   for (;;) {
     const bool last = ending_;
     lock.unlock();
-    if (ring_.ready() != 0) write_ready();
+    if (ring_.ready() != 0) attempt([this] { write_ready(); });
     lock.lock();
     if (last) break;
     if (ending_) continue;

@@ -143,25 +143,26 @@ std::uint64_t NativePlugin::add_timer(std::uint64_t delay_ns, std::uint64_t peri
   constexpr std::uint64_t kLongest = std::uint64_t{1} << 62;
   if (expired == nullptr || timers_.size() >= kTimersMax) return 0;
   const std::uint64_t number = next_timer_++;
-  Timer& timer = timers_[number];
+  Timer timer;
   timer.period = Duration(static_cast<std::int64_t>(std::min(period_ns, kLongest)));
   const Duration delay(static_cast<std::int64_t>(std::min(delay_ns, kLongest)));
   const auto ends = [this, number, expired, argument] { expire(number, expired, argument); };
   EventLoop& loop = environment_.lane.loop();
-  timer.handle = period_ns == 0 ? loop.exactly_after(delay, ends) : loop.after(delay, ends);
+  timer.handle = period_ns == 0 ? loop.exactly_after(delay, ends) : loop.prepare(ends);
+  if (period_ns != 0) timer.handle.hurry(delay);
+  timers_.emplace(number, std::move(timer));
   return number;
 }
 
 void NativePlugin::expire(std::uint64_t number, void (*expired)(void*), void* argument) {
   const auto found = timers_.find(number);
   if (found == timers_.end()) return;
-  // Its handle is that of the function which runs now, so it is replaced, or goes, first of all.
+  // First of all, for what runs now may end it; and without memory, or it would be the last time.
   const Duration period = found->second.period;
   if (period == Duration{0}) {
     timers_.erase(found);
   } else {
-    found->second.handle = environment_.lane.loop().after(
-        period, [this, number, expired, argument] { expire(number, expired, argument); });
+    found->second.handle.hurry(period);
   }
   const Call call(*this);
   expired(argument);
