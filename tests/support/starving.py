@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from faults import ALL, Faults, library
 from frames import BROADCAST, frame, mac
+from kept import switch_process
 from networks_daemon import NetworksDaemon, RpcClient
 from switch_process import Switch, descriptors_of
 from vde_client import Refused, VdeClient
@@ -22,7 +23,7 @@ from waiting import readable, wait_until
 ANSWER_S = 2.0  # at the latest: in silence nobody knows that there will be none
 STARVING_S = 0.03  # of what goes on only when there is memory again
 ALLOCATIONS_MAX = 20000
-SLACK = 24  # blocks: tables that have grown in the midst of it, and the reserve
+SLACK = 24  # blocks of a process: tables that have grown in the midst of it, and the reserve
 SLACK_PER_S = 2  # the log says how often there was no memory
 COUNTS = {"one": 1, "three": 3, "all": ALL}  # how many fail
 
@@ -56,7 +57,7 @@ def for_each_allocation(faults: Faults, question: Question, count: int, step: in
     raise AssertionError("there is no end of allocations")
 
 
-def starve(faults: Faults, pid: int, question: Question, way: Way) -> int:
+def starve(faults: Faults, pid: int, question: Question, way: Way, processes: int = 1) -> int:
     """How many allocations there were. What was there before is all that is there afterwards."""
     for _ in range(3):
         assert list(question()) == [None, None]
@@ -64,7 +65,7 @@ def starve(faults: Faults, pid: int, question: Question, way: Way) -> int:
     for _ in range(way.rounds):
         tried = for_each_allocation(faults, question, way.count, way.step)
     wait_until(f"descriptors are {base} again", lambda: descriptors_of(pid) <= base)
-    most = blocks + SLACK + SLACK_PER_S * int(time.monotonic() - began)
+    most = blocks + SLACK * processes + SLACK_PER_S * int(time.monotonic() - began)
     try:
         wait_until(f"blocks are {blocks} again", lambda: faults.blocks() <= most)
     except AssertionError as problem:
@@ -317,6 +318,19 @@ def starve_switch(directory: Path, question: Callable[[Switch, Faults], Question
     faults = Faults(directory)
     with Switch(directory=directory, env=faults.env) as switch, guests(switch.ctl_dir):
         return starve(faults, switch.pid, question(switch, faults), way)
+
+
+def starve_kept_switch(
+    directory: Path, question: Callable[[Switch, Faults], Question], way: Way
+) -> int:
+    """Its keeper finds no memory either, and neither ends the other."""
+    faults = Faults(directory)
+    with Switch("--keeper", directory=directory, env=faults.env) as switch:
+        process = switch_process(switch.pid)
+        with guests(switch.ctl_dir):
+            tried = starve(faults, process, question(switch, faults), way, processes=2)
+        assert switch_process(switch.pid) == process
+    return tried
 
 
 def starve_networks(

@@ -10,12 +10,23 @@ from pathlib import Path
 import pytest
 from faults import Faults
 from networks_daemon import NetworksDaemon
-from starving import COUNTS, OF_A_SWITCH, OF_NETWORKS, Question, Way, starve_networks, starve_switch
+from starving import (
+    COUNTS,
+    OF_A_SWITCH,
+    OF_NETWORKS,
+    Question,
+    Way,
+    starve_kept_switch,
+    starve_networks,
+    starve_switch,
+)
 from switch_process import Switch
 
 pytestmark = pytest.mark.ours
 
-RELOAD_STEP = 29  # of the allocations of a reload, of which there are a thousand, some
+# Of the many allocations of a reload, and of what a keeper is told, some.
+RELOAD_STEP = 29
+KEPT_STEP = 11
 
 
 def name(question: Callable[..., Question]) -> str:
@@ -26,6 +37,15 @@ def name(question: Callable[..., Question]) -> str:
 @pytest.mark.parametrize("question", OF_A_SWITCH, ids=name)
 def test_a_switch(directory: Path, question: Callable[[Switch, Faults], Question], count: str) -> None:
     print(f"{starve_switch(directory, question, Way(COUNTS[count]))} allocations")
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("question", OF_A_SWITCH, ids=name)
+def test_a_kept_switch(
+    directory: Path, question: Callable[[Switch, Faults], Question], count: str
+) -> None:
+    step = KEPT_STEP if name(question) in ("vlans", "ports") else 1
+    print(f"{starve_kept_switch(directory, question, Way(COUNTS[count], step))} allocations")
 
 
 @pytest.mark.parametrize("count", COUNTS)
