@@ -48,10 +48,10 @@ class RpcClient:
         return number
 
     def line(self) -> dict[str, Any]:
-        """The next line; EOFError at the end."""
+        """The next whole line; EOFError at the end."""
         text = self.reader.readline()
-        if not text:
-            raise EOFError("the daemon has closed the connection")
+        if not text.endswith(b"\n"):
+            raise EOFError(f"the daemon has closed the connection; its last bytes: {text[-100:]!r}")
         message: dict[str, Any] = json.loads(text)
         return message
 
