@@ -132,7 +132,8 @@ TEST(RstpProperty, ATriangleSurvivesTheLossOfAnyCableWithinASecond) {
     const std::uint64_t seed = environment_number("LANYARD_NETWORK", random.number());
     Random own(seed);
     BridgeNetwork network(own);
-    for (const std::uint16_t priority : {0x1000, 0x2000, 0x3000}) {
+    for (const std::uint16_t priority :
+         {std::uint16_t{0x1000}, std::uint16_t{0x2000}, std::uint16_t{0x3000}}) {
       BridgeNetwork::BridgeSettings settings;
       settings.priority = priority;
       network.add_bridge(settings);

@@ -33,14 +33,15 @@
 #include <unistd.h>
 
 /* What can fail, in the order of the rows. */
-#define KINDS(X)                                                                                 \
-  X(accept4)                                                                                     \
-  X(bind)                                                                                        \
-  X(connect)                                                                                     \
-  X(epoll_ctl)                                                                                   \
-  X(epoll_pwait) X(fcntl) X(free) X(fstatat) X(fsync) X(getsockopt) X(ioctl) X(listen) X(malloc) \
-      X(memfd_create) X(mmap) X(open) X(ppoll) X(read) X(recv) X(recvmmsg) X(rename) X(send)     \
-          X(sendmmsg) X(setsockopt) X(socket) X(unlinkat) X(write) X(writev)
+#define KINDS(X)                                                                                  \
+  X(accept4)                                                                                      \
+  X(bind)                                                                                         \
+  X(connect)                                                                                      \
+  X(epoll_ctl)                                                                                    \
+  X(epoll_pwait)                                                                                  \
+  X(fcntl) X(free) X(fstatat) X(fsync) X(getsockopt) X(ioctl) X(listen) X(malloc) X(memfd_create) \
+      X(mmap) X(open) X(ppoll) X(read) X(recv) X(recvmmsg) X(recvmsg) X(rename) X(send)           \
+          X(sendmmsg) X(setsockopt) X(socket) X(unlink) X(unlinkat) X(write) X(writev)
 
 #define ENUMERATOR(name) kind_##name,
 enum kind { KINDS(ENUMERATOR) kinds };
