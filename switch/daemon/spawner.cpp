@@ -26,6 +26,8 @@ extern char** environ;
 namespace lanyard {
 namespace {
 
+using Kind = SpawnerRequest::Kind;
+
 constexpr int kLinkNumber = 3;
 constexpr Duration kAnswerPatience = std::chrono::seconds(30);
 constexpr Duration kFinishPatience = std::chrono::seconds(10);
@@ -80,6 +82,33 @@ Result<pid_t> execute(const SpawnerSettings& settings, bool silent, int link) {
                                  std::strerror(code))};
 }
 
+// Not as {.kind = ..., .path = ...}: when one of the members that are not named there has no
+// memory, g++ 12 destroys those that are twice.
+SpawnerRequest about(Kind kind) {
+  SpawnerRequest request;
+  request.kind = kind;
+  return request;
+}
+
+SpawnerRequest about_path(Kind kind, std::string path) {
+  SpawnerRequest request = about(kind);
+  request.path = std::move(path);
+  return request;
+}
+
+SpawnerRequest about_process(Kind kind, pid_t pid, int signal = 0) {
+  SpawnerRequest request = about(kind);
+  request.pid = pid;
+  request.signal = signal;
+  return request;
+}
+
+SpawnerRequest about_network(Kind kind, NetworkConfig network) {
+  SpawnerRequest request = about(kind);
+  request.network = std::move(network);
+  return request;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Spawner>> Spawner::start(EventLoop& loop, Log& log,
@@ -101,7 +130,9 @@ Spawner::~Spawner() {
   lost = nullptr;
   watch_.reset();
   if (!link_) return;
-  if (!link_.ask({.kind = Kind::finish, .id = ++last_id_})) return;
+  SpawnerRequest request = about(Kind::finish);
+  request.id = ++last_id_;
+  if (!link_.ask(request)) return;
   const Time end = monotonic_now() + kFinishPatience;
   while (const Result<std::optional<SpawnerLink::Received>> message = wait_for_message(end)) {
     if (!message.value()) return;
@@ -205,7 +236,7 @@ Result<void> Spawner::ask_for(Kind kind, const NetworkConfig& network) {
   part.subnet6 = network.subnet6;
   part.host = network.host;
   part.uplink = network.uplink;
-  const Result<SpawnerAnswer> done = call({.kind = kind, .network = std::move(part)});
+  const Result<SpawnerAnswer> done = call(about_network(kind, std::move(part)));
   return done ? Result<void>() : done.error();
 }
 
@@ -244,7 +275,9 @@ Result<void> Spawner::resume_host(const NetworkConfig& network) {
 }
 
 void Spawner::close_host(const std::string& interface) {
-  tell({.kind = Kind::close_host, .interface = interface});
+  SpawnerRequest request = about(Kind::close_host);
+  request.interface = interface;
+  tell(request);
 }
 
 Result<AttachedTap> Spawner::attach_tap(const std::string& name, bool offload) {
@@ -252,8 +285,10 @@ Result<AttachedTap> Spawner::attach_tap(const std::string& name, bool offload) {
     return Error{EINVAL, fmt::format("'{}': an interface name has 1 to {} characters",
                                      printable(name), kInterfaceNameMax)};
   }
-  Result<SpawnerAnswer> answer =
-      call({.kind = Kind::attach_tap, .interface = name, .offload = offload});
+  SpawnerRequest request = about(Kind::attach_tap);
+  request.interface = name;
+  request.offload = offload;
+  Result<SpawnerAnswer> answer = call(std::move(request));
   if (!answer) return answer.error();
   SpawnerAnswer& attached = answer.value();
   if (attached.descriptors.size() != 1) {
@@ -268,7 +303,7 @@ Result<AttachedTap> Spawner::attach_tap(const std::string& name, bool offload) {
 Result<StartedGateway> Spawner::start_gateway(const std::string& network) {
   NetworkConfig named;
   named.name = network;
-  Result<SpawnerAnswer> answer = call({.kind = Kind::start_gateway, .network = std::move(named)});
+  Result<SpawnerAnswer> answer = call(about_network(Kind::start_gateway, std::move(named)));
   if (!answer) return answer.error();
   std::vector<UniqueFd>& ends = answer.value().descriptors;
   const auto pid = static_cast<pid_t>(answer.value().value);
@@ -281,32 +316,32 @@ Result<StartedGateway> Spawner::start_gateway(const std::string& network) {
 }
 
 void Spawner::adopt_gateway(pid_t pid) {
-  post({.kind = Kind::adopt_gateway, .pid = pid});
+  post(about_process(Kind::adopt_gateway, pid));
 }
 
 void Spawner::signal_gateway(pid_t pid, int signal) {
-  post({.kind = Kind::signal_gateway, .pid = pid, .signal = signal});
+  post(about_process(Kind::signal_gateway, pid, signal));
 }
 
 void Spawner::end_gateway(pid_t pid, int signal) {
-  post({.kind = Kind::end_gateway, .pid = pid, .signal = signal});
+  post(about_process(Kind::end_gateway, pid, signal));
 }
 
 Result<int> Spawner::gateway_status(pid_t pid) {
-  const Result<SpawnerAnswer> answer = call({.kind = Kind::gateway_status, .pid = pid});
+  const Result<SpawnerAnswer> answer = call(about_process(Kind::gateway_status, pid));
   if (!answer) return answer.error();
   return static_cast<int>(answer.value().value);
 }
 
 Result<std::string> Spawner::read_configuration(const std::string& path) {
-  Result<SpawnerAnswer> answer = call({.kind = Kind::read_configuration, .path = normal(path)});
+  Result<SpawnerAnswer> answer = call(about_path(Kind::read_configuration, normal(path)));
   if (!answer) return answer.error();
   if (answer.value().descriptors.size() != 1) return Error{EMFILE, "no descriptor is free for it"};
   return read_sealed(answer.value().descriptors[0].get());
 }
 
 void Spawner::settle() {
-  post({.kind = Kind::settle});
+  post(about(Kind::settle));
 }
 
 Result<UniqueFd> Spawner::listen_at(const std::string& path) {
@@ -314,7 +349,7 @@ Result<UniqueFd> Spawner::listen_at(const std::string& path) {
     return Error{ENAMETOOLONG, fmt::format("{}: a socket name can have {} bytes at most",
                                            printable(path), kSocketPathMax)};
   }
-  Result<SpawnerAnswer> answer = call({.kind = Kind::listen, .path = normal(path)});
+  Result<SpawnerAnswer> answer = call(about_path(Kind::listen, normal(path)));
   if (!answer) return answer.error();
   if (answer.value().descriptors.size() != 1) {
     return Error{EMFILE, fmt::format("{}: no descriptor is free for it", printable(path))};
@@ -324,15 +359,15 @@ Result<UniqueFd> Spawner::listen_at(const std::string& path) {
 
 // Destructors want it, too.
 void Spawner::remove_name(const std::string& path) {
-  loop_.run([&] { tell({.kind = Kind::remove_name, .path = normal(path)}); });
+  loop_.run([&] { tell(about_path(Kind::remove_name, normal(path))); });
 }
 
 void Spawner::adopt_name(const std::string& path) {
-  post({.kind = Kind::adopt_name, .path = normal(path)});
+  post(about_path(Kind::adopt_name, normal(path)));
 }
 
 Result<ClaimedDirectory> Spawner::claim_directory(const std::string& path) {
-  Result<SpawnerAnswer> answer = call({.kind = Kind::claim_directory, .path = normal(path)});
+  Result<SpawnerAnswer> answer = call(about_path(Kind::claim_directory, normal(path)));
   if (!answer) return answer.error();
   SpawnerAnswer& claimed = answer.value();
   UniqueFd claim;
@@ -341,15 +376,14 @@ Result<ClaimedDirectory> Spawner::claim_directory(const std::string& path) {
 }
 
 void Spawner::adopt_directory(const std::string& path) {
-  post({.kind = Kind::adopt_directory, .path = path});
+  post(about_path(Kind::adopt_directory, path));
 }
 
 Result<UniqueFd> Spawner::listen_in_directory(const std::string& path,
                                               const DirectorySocket& socket) {
-  Result<SpawnerAnswer> answer =
-      call({.kind = Kind::listen_in_directory,
-            .path = path + "/" + socket.name,
-            .access = {socket.access.mode, socket.directory_mode, socket.access.group}});
+  SpawnerRequest request = about_path(Kind::listen_in_directory, path + "/" + socket.name);
+  request.access = {socket.access.mode, socket.directory_mode, socket.access.group};
+  Result<SpawnerAnswer> answer = call(std::move(request));
   if (!answer) return answer.error();
   if (answer.value().descriptors.size() != 1) {
     return Error{EMFILE, fmt::format("{}: no descriptor is free for it", printable(path))};
@@ -358,18 +392,18 @@ Result<UniqueFd> Spawner::listen_in_directory(const std::string& path,
 }
 
 Result<void> Spawner::clean_directory(const std::string& path, bool all) {
-  const Result<SpawnerAnswer> answer =
-      call({.kind = Kind::clean_directory, .path = path, .remove = all});
+  SpawnerRequest request = about_path(Kind::clean_directory, path);
+  request.remove = all;
+  const Result<SpawnerAnswer> answer = call(std::move(request));
   return answer ? Result<void>() : answer.error();
 }
 
 void Spawner::allow_directories(const std::string& path) {
-  post({.kind = Kind::allow_directories, .path = path});
+  post(about_path(Kind::allow_directories, path));
 }
 
 Result<void> Spawner::may_claim_directory(const std::string& path) {
-  const Result<SpawnerAnswer> answer =
-      call({.kind = Kind::may_claim_directory, .path = normal(path)});
+  const Result<SpawnerAnswer> answer = call(about_path(Kind::may_claim_directory, normal(path)));
   return answer ? Result<void>() : answer.error();
 }
 
