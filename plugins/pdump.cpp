@@ -4,14 +4,13 @@
 // words pdump/active, pdump/filename and pdump/buffered are those of vde_switch's pdump.
 //
 // What makes it hard: the thread that moves frames must never wait for a disk or for a reader. So
-// it only copies records into a ring; a thread of our own writes them, finds out about full disks
-// and slow pipes, and changes files when they are long enough. When the ring is full a frame is not
-// captured, which is counted and told; it is forwarded all the same.
+// it only copies records into a queue; a thread of our own writes them, finds out about full disks
+// and slow pipes, and changes files when they are long enough. When the queue is full a frame is
+// not captured, which is counted and told; it is forwarded all the same.
 #include <fcntl.h>
 #include <pcap/pcap.h>
 #include <poll.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -42,7 +41,7 @@ namespace {
 
 using namespace pdump;  // it is for this file
 
-constexpr std::size_t kRetiringMax = 8;  // each has a ring
+constexpr std::size_t kRetiringMax = 8;  // each has a queue
 
 // ---- the filter ----
 
@@ -100,9 +99,8 @@ void Pdump::frames(lanyard_batch* batch) {
   if (!ports_.empty() && (batch->port >= ports_.size() || !ports_[batch->port])) return;
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
-  writer_->ring().begin_batch();
   for (std::uint32_t i = 0; i < batch->count; ++i) capture(*lanyard_frame_at(batch, i), now);
-  writer_->ring().publish();
+  writer_->queue().publish();
   writer_->notify();
 }
 
@@ -127,8 +125,8 @@ void Pdump::capture(const lanyard_frame& frame, const timespec& now) {
     header.len = length;
     if (pcap_offline_filter(&bpf_->program, &header, bytes) == 0) return;
   }
-  Ring& ring = writer_->ring();
-  if (ring.room() < sizeof(RecordHeader) + length) {
+  std::uint8_t* place = writer_->queue().reserve(sizeof(RecordHeader) + length);
+  if (place == nullptr) {
     ++dropped_;
     return;
   }
@@ -137,16 +135,17 @@ void Pdump::capture(const lanyard_frame& frame, const timespec& now) {
   record.microseconds = static_cast<std::uint32_t>(now.tv_nsec / 1000);
   record.captured = length;
   record.length = length;
-  ring.put(&record, sizeof record);
+  std::memcpy(place, &record, sizeof record);
+  place += sizeof record;
   if (tagged) {
     const unsigned tci = frame.priority | frame.vlan;
     const std::array<std::uint8_t, kTag> tag{0x81, 0x00, static_cast<std::uint8_t>(tci >> 8),
                                              static_cast<std::uint8_t>(tci)};
-    ring.put(frame.data, kAddresses);
-    ring.put(tag.data(), tag.size());
-    ring.put(frame.data + kAddresses, frame.length - kAddresses);
+    std::memcpy(place, frame.data, kAddresses);
+    std::memcpy(place + kAddresses, tag.data(), tag.size());
+    std::memcpy(place + kAddresses + kTag, frame.data + kAddresses, frame.length - kAddresses);
   } else {
-    ring.put(frame.data, frame.length);
+    std::memcpy(place, frame.data, frame.length);
   }
   ++captured_;
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// How captured frames get into files: a ring that the thread of the frames fills, and a thread that
-// empties it. The first never waits for the second; what finds no room is the caller's to count.
+// How captured frames get into files: the thread of the frames fills a queue, and a thread of our
+// own empties it. It has time: the first comes before it where both want a processor.
 #pragma once
 
 #include <fcntl.h>
 #include <pcap/pcap.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,12 +22,14 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 #include <mutex>
 #include <new>
+#include <span>
 #include <string>
 #include <system_error>
 #include <thread>
+
+#include "plugins/pdump_queue.h"
 
 namespace pdump {
 
@@ -56,77 +59,6 @@ struct RecordHeader {
   std::uint32_t length = 0;
 };
 static_assert(sizeof(FileHeader) == 24 && sizeof(RecordHeader) == 16);
-
-// Records between two threads: one puts, one takes, neither waits for the other. While who takes
-// keeps up, only the beginning of it is used, which stays in the processors' caches and has been
-// touched before: the rest is for bursts.
-class Ring {
- public:
-  // Memory that nobody has touched yet.
-  explicit Ring(std::size_t size)
-      : size_(size), bytes_(std::make_unique_for_overwrite<std::uint8_t[]>(size)) {}
-
-  std::size_t room() const { return size_ - (put_ - taken_.load(std::memory_order_acquire)); }
-  // From the beginning again, if all that was put has been taken. The other side looks where that
-  // is only when it sees that there is more.
-  void begin_batch() {
-    if (put_at_ < kHot || taken_.load(std::memory_order_acquire) != put_) return;
-    put_at_ = 0;
-    begun_again_.store(put_, std::memory_order_relaxed);
-  }
-  // Not seen by the other side until publish().
-  void put(const void* data, std::size_t size) {
-    const std::size_t first = std::min(size, size_ - put_at_);
-    std::memcpy(&bytes_[put_at_], data, first);
-    if (first != size) [[unlikely]]
-      std::memcpy(bytes_.get(), static_cast<const std::uint8_t*>(data) + first, size - first);
-    put_at_ = behind(put_at_, size);
-    put_ += size;
-  }
-  void publish() { published_.store(put_, std::memory_order_release); }
-
-  // ---- the other thread ----
-  std::size_t ready() {
-    const std::size_t size = published_.load(std::memory_order_acquire) - next_;
-    if (size != 0 && begun_again_.load(std::memory_order_relaxed) == next_) next_at_ = 0;
-    return size;
-  }
-  void copy(std::size_t offset, void* to, std::size_t size) const {
-    const std::size_t at = behind(next_at_, offset);
-    const std::size_t first = std::min(size, size_ - at);
-    std::memcpy(to, &bytes_[at], first);
-    std::memcpy(static_cast<std::uint8_t*>(to) + first, bytes_.get(), size - first);
-  }
-  // The first `size` bytes, in at most two pieces.
-  std::array<iovec, 2> pieces(std::size_t size) {
-    const std::size_t first = std::min(size, size_ - next_at_);
-    return {iovec{&bytes_[next_at_], first}, iovec{bytes_.get(), size - first}};
-  }
-  void take(std::size_t size) {
-    next_at_ = behind(next_at_, size);
-    next_ += size;
-    taken_.store(next_, std::memory_order_release);
-  }
-
- private:
-  // A division would cost as much as a small frame.
-  std::size_t behind(std::size_t at, std::size_t size) const {
-    return at + size >= size_ ? at + size - size_ : at + size;
-  }
-
-  static constexpr std::size_t kHot = std::size_t{512} << 10;
-
-  std::size_t size_;
-  std::unique_ptr<std::uint8_t[]> bytes_;
-  // Bytes ever put and taken, and where in the ring that is.
-  std::size_t put_ = 0;
-  std::size_t put_at_ = 0;
-  std::size_t next_ = 0;
-  std::size_t next_at_ = 0;
-  alignas(64) std::atomic<std::size_t> published_{0};
-  std::atomic<std::size_t> begun_again_{0};  // put_ when put_at_ became 0
-  alignas(64) std::atomic<std::size_t> taken_{0};
-};
 
 struct Settings {
   std::string file = "vde_dump.cap";
@@ -162,7 +94,7 @@ class Writer {
   explicit Writer(const Settings& settings)
       : settings_(settings),
         buffered_(settings.buffered),
-        ring_(settings.ring_bytes),
+        queue_(settings.ring_bytes),
         thread_([this] { run(); }) {}
   ~Writer() {
     end();
@@ -190,11 +122,11 @@ class Writer {
     wake_.notify_one();
   }
   bool finished() const { return finished_.load(std::memory_order_acquire); }
-  Ring& ring() { return ring_; }
+  RecordQueue& queue() { return queue_; }
   // New records are there. Without a system call while the writer is busy or may linger.
   void notify() {
     if (!asleep_.load(std::memory_order_acquire)) return;
-    if (buffered_ && ring_.room() > settings_.ring_bytes - kWriteEnough) return;
+    if (buffered_ && queue_.waiting() < kWriteEnough) return;
     wake_.notify_one();
   }
   std::uint64_t written() const { return written_.load(std::memory_order_relaxed); }
@@ -207,10 +139,12 @@ class Writer {
 
  private:
   void run();
+  void step_back();
   void write_ready();
-  void write_run(std::size_t size, std::uint64_t records);
-  bool write_all(iovec* parts, int count);
-  std::uint64_t keep_whole(std::uint64_t start);
+  bool write_records(std::span<const std::uint8_t> bytes);
+  void write_run(std::span<const std::uint8_t> run, std::uint64_t records);
+  bool write_all(std::span<const std::uint8_t> bytes);
+  std::uint64_t keep_whole(std::span<const std::uint8_t> run, std::uint64_t start);
   bool wait_writable();
   bool open_file();
   void fail(const std::string& what);
@@ -221,7 +155,7 @@ class Writer {
 
   const Settings settings_;
   bool buffered_;  // of who puts records
-  Ring ring_;
+  RecordQueue queue_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable begun_changed_;
@@ -307,10 +241,9 @@ inline bool Writer::open_file() {
   if (settings_.rotate_files != 0 && number >= settings_.rotate_files) {
     ::unlink(name_of(number - settings_.rotate_files).c_str());
   }
-  FileHeader header;
-  iovec part{&header, sizeof header};
+  const FileHeader header;
   in_file_ = 0;
-  if (!write_all(&part, 1)) {
+  if (!write_all({reinterpret_cast<const std::uint8_t*>(&header), sizeof header})) {
     fail("write");
     return false;
   }
@@ -329,56 +262,50 @@ inline bool Writer::wait_writable() {
   }
 }
 
-inline bool Writer::write_all(iovec* parts, int count) {
-  while (count > 0) {
-    const ssize_t done = ::writev(fd_, parts, count);
+inline bool Writer::write_all(std::span<const std::uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t done = ::write(fd_, bytes.data(), bytes.size());
     if (done < 0) {
       if (errno == EINTR) continue;
       // A pipe whose reader is slow: it has time until we are to end.
       if (errno == EAGAIN && wait_writable()) continue;
       return false;
     }
-    auto left = static_cast<std::size_t>(done);
-    in_file_ += left;
-    while (count > 0 && left >= parts->iov_len) {
-      left -= parts->iov_len;
-      ++parts;
-      --count;
-    }
-    if (count > 0) {
-      parts->iov_base = static_cast<std::uint8_t*>(parts->iov_base) + left;
-      parts->iov_len -= left;
-    }
+    in_file_ += static_cast<std::size_t>(done);
+    bytes = bytes.subspan(static_cast<std::size_t>(done));
   }
   return true;
 }
 
+inline RecordHeader header_at(std::span<const std::uint8_t> records) {
+  RecordHeader header;
+  std::memcpy(&header, records.data(), sizeof header);
+  return header;
+}
+
 // Whole records that go to the same file.
-inline void Writer::write_run(std::size_t size, std::uint64_t records) {
-  if (size == 0) return;
-  std::array<iovec, 2> parts = ring_.pieces(size);
+inline void Writer::write_run(std::span<const std::uint8_t> run, std::uint64_t records) {
+  if (run.empty()) return;
   const std::uint64_t start = in_file_;
   std::uint64_t whole = fd_ >= 0 ? records : 0;
-  if (fd_ >= 0 && !write_all(parts.data(), 2)) {
+  if (fd_ >= 0 && !write_all(run)) {
     const int error = errno;
-    whole = keep_whole(start);
+    whole = keep_whole(run, start);
     errno = error;
     fail("write");
   }
   written_.fetch_add(whole, std::memory_order_relaxed);
   unwritten_.fetch_add(records - whole, std::memory_order_relaxed);
-  ring_.take(size);
+  queue_.take(run.size());
 }
 
 // Of a run that began there and went in by part: takes back the record that is not whole, which
 // readers would stumble over (a pipe keeps it), and says how many are.
-inline std::uint64_t Writer::keep_whole(std::uint64_t start) {
+inline std::uint64_t Writer::keep_whole(std::span<const std::uint8_t> run, std::uint64_t start) {
   std::uint64_t records = 0;
   std::uint64_t end = start;
   while (in_file_ - end >= sizeof(RecordHeader)) {
-    RecordHeader header;
-    ring_.copy(end - start, &header, sizeof header);
-    const std::uint64_t whole = sizeof header + header.captured;
+    const std::uint64_t whole = sizeof(RecordHeader) + header_at(run.subspan(end - start)).captured;
     if (whole > in_file_ - end) break;
     end += whole;
     ++records;
@@ -387,41 +314,57 @@ inline std::uint64_t Writer::keep_whole(std::uint64_t start) {
   return records;
 }
 
-inline void Writer::write_ready() {
-  const std::size_t ready = ring_.ready();
-  if (fd_ < 0 && !open_file()) {
-    // A pipe without a reader: what does not fit is not captured, as the ring says.
-    if (error().empty()) return;
-  }
+// False when the next file is a pipe that nobody reads yet.
+inline bool Writer::write_records(std::span<const std::uint8_t> bytes) {
   std::size_t size = 0;
   std::uint64_t records = 0;
-  std::size_t left = ready;
-  while (left >= sizeof(RecordHeader)) {
-    RecordHeader header;
-    ring_.copy(size, &header, sizeof header);
-    const std::size_t whole = sizeof header + header.captured;
+  while (size < bytes.size()) {
+    const std::size_t whole = sizeof(RecordHeader) + header_at(bytes.subspan(size)).captured;
     if (settings_.rotate_bytes != 0 && in_file_ + size + whole > settings_.rotate_bytes &&
         in_file_ + size > sizeof(FileHeader) && fd_ >= 0) {
-      write_run(size, records);
+      write_run(bytes.first(size), records);
+      bytes = bytes.subspan(size);
       size = 0;
       records = 0;
       if (fd_ >= 0) ::close(fd_);
       fd_ = -1;
-      if (!open_file() && error().empty()) return;
+      if (!open_file() && error().empty()) return false;
     }
     size += whole;
-    left -= whole;
     ++records;
-    if (size >= kWriteEnough) {
-      write_run(size, records);
-      size = 0;
-      records = 0;
-    }
   }
-  write_run(size, records);
+  write_run(bytes, records);
+  return true;
+}
+
+// What is there now; what comes meanwhile may linger, or there would be a call for every few.
+inline void Writer::write_ready() {
+  std::size_t left = queue_.ready();
+  // A pipe without a reader: what does not fit is not captured, as the queue says.
+  if (fd_ < 0 && !open_file() && error().empty()) return;
+  while (left != 0) {
+    std::span<const std::uint8_t> bytes = queue_.front();
+    bytes = bytes.first(std::min(bytes.size(), left));
+    if (!write_records(bytes)) return;
+    left -= bytes.size();
+  }
+}
+
+// Not in the midst of what the thread of the frames does (SCHED_BATCH), and of a processor that
+// both want a quarter (sched(7)), which is far more than it needs. Where it may not, all works as
+// well.
+inline void Writer::step_back() {
+  constexpr int kLater = 5;
+  const sched_param none{};
+  ::sched_setscheduler(0, SCHED_BATCH, &none);
+  errno = 0;
+  const int now = ::getpriority(PRIO_PROCESS, 0);
+  if (errno == 0) ::setpriority(PRIO_PROCESS, 0, now + kLater);
 }
 
 inline void Writer::run() {
+  step_back();
+  queue_.warm();
   // The file is there, with its header, before the first frame is.
   attempt([this] {
     if (settings_.keep_old) files_.store(first_free(), std::memory_order_relaxed);
@@ -433,7 +376,7 @@ inline void Writer::run() {
   for (;;) {
     const bool last = ending_;
     lock.unlock();
-    if (ring_.ready() != 0) attempt([this] { write_ready(); });
+    if (queue_.ready() != 0) attempt([this] { write_ready(); });
     lock.lock();
     if (last) break;
     if (ending_) continue;

@@ -55,7 +55,7 @@ add_executable(lanyard_tests
   plugins/acl_test.cpp
   plugins/iplog_test.cpp
   plugins/netem_test.cpp
-  plugins/pdump_ring_test.cpp
+  plugins/pdump_queue_test.cpp
   switch/base/fd_test.cpp
   switch/base/descriptor_passing_test.cpp
   switch/base/given_sockets_test.cpp
@@ -172,7 +172,7 @@ set_property(SOURCE
   plugins/acl_test.cpp
   plugins/iplog_test.cpp
   plugins/netem_test.cpp
-  plugins/pdump_ring_test.cpp
+  plugins/pdump_queue_test.cpp
   switch/control/plugin_host_test.cpp
   switch/daemon/network_plugins_test.cpp
   APPEND PROPERTY COMPILE_DEFINITIONS
