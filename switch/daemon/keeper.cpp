@@ -207,7 +207,7 @@ void Keeper::on_signal() {
 // watches them.
 void Keeper::reap_orphans() {
   const auto is_own = [this](pid_t pid) {
-    for (const auto* child : {&current_, &leaving_, &standby_, &candidate_}) {
+    for (const auto* child : {&current_, &leaving_, &standby_, &outdated_, &candidate_}) {
       if (*child != nullptr && (*child)->pid() == pid) return true;
     }
     return std::any_of(buried_.begin(), buried_.end(),
@@ -312,6 +312,7 @@ void Keeper::on_ready(KeeperChild& child, const KeeperMessage& message) {
 void Keeper::on_ended(KeeperChild& which, int status) {
   if (&which == leaving_.get()) return bury(std::move(leaving_));
   if (&which == standby_.get()) return bury(std::move(standby_));
+  if (&which == outdated_.get()) return bury(std::move(outdated_));
   if (&which == candidate_.get()) {
     return refuse_upgrade(fmt::format("the new process {}", how_it_ended(status)));
   }
@@ -363,11 +364,14 @@ void Keeper::restart() {
   watch_silence();
 }
 
-// The start of a program takes longer than all the rest of a crash.
+// The start of a program takes longer than all the rest of a crash. Neither it nor the end of the
+// one before shall take a processor from who has just begun, or is about to.
 void Keeper::prepare_standby() {
-  if (standby_ != nullptr) bury(std::move(standby_));
+  if (standby_ != nullptr) outdated_ = std::move(standby_);
   standby_timer_ = loop_->after(kStandbyPause, [this] {
+    if (stage_ != Stage::none) return prepare_standby();
     standby_timer_.reset();
+    if (outdated_ != nullptr) bury(std::move(outdated_));
     Result<std::unique_ptr<KeeperChild>> child = start_child(path_of(executable_));
     if (child) standby_ = child.take();
   });

@@ -108,8 +108,9 @@ class Keeper {
   UniqueFd state_;
 
   std::unique_ptr<KeeperChild> current_;
-  std::unique_ptr<KeeperChild> leaving_;  // an old one on its way out
-  std::unique_ptr<KeeperChild> standby_;  // started, and waiting for something to begin with
+  std::unique_ptr<KeeperChild> leaving_;   // an old one on its way out
+  std::unique_ptr<KeeperChild> standby_;   // started, and waiting for something to begin with
+  std::unique_ptr<KeeperChild> outdated_;  // stood by for a program that is no longer used
   EventLoop::Timer standby_timer_;
   bool served_ = false;  // some process has been ready
   bool end_wanted_ = false;

@@ -26,6 +26,7 @@ using Kind = KeeperMessage::Kind;
 constexpr Duration kRetryPause = std::chrono::milliseconds(10);
 // How long the keeper may take to let go of a device that is to be opened again.
 constexpr Duration kReleasePatience = std::chrono::milliseconds(100);
+constexpr int kLeaveMs = 20;
 constexpr Duration kSealPause = std::chrono::milliseconds(1);
 // What guests' traffic changes (learned bindings, sticky addresses) has no other occasion.
 constexpr Duration kLookPeriod = std::chrono::seconds(1);
@@ -357,6 +358,9 @@ void KeptProcess::seal() {
         wait_for_message(sealed ? std::nullopt : std::optional(kSealPause));
     if (message && message->kind == Kind::leave) {
       tell_upgraded({});
+      // Its end takes the kernel milliseconds, on the processor that the successor has just begun
+      // to use for what has waited meanwhile.
+      ::poll(nullptr, 0, kLeaveMs);
       // Without destructors: files and sockets are the successor's now.
       ::_exit(0);
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // lanyardd, and vde_switch when it is called so.
+#include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -87,6 +89,14 @@ int run_keeper(bool daemon, const Invocation& invocation, ServiceManager manager
   return code;
 }
 
+// What looks users and groups up is loaded at the first look (nsswitch.conf(5)). That needs files,
+// which a sandbox has not, memory, without which the C library ends the program, and time, which a
+// successor has not.
+void load_user_database() {
+  (void)::getpwuid(0);
+  (void)::getgrgid(0);
+}
+
 // What differs between the two daemons once they are ready in the background.
 void tell_ready(const Daemon&, DaemonLog& log, bool in_background) {
   if (in_background) log.notice("VDE_SWITCH started");
@@ -114,6 +124,7 @@ int run(Options options, const Invocation& invocation) {
   if (options.keeper && !kept.kept()) {
     return run_keeper(options.daemon, invocation, std::move(manager), log);
   }
+  load_user_database();
   FramePool pool;
   Result<std::optional<HandoverState>> before =
       kept.begin([&pool] { prepare_standby_memory(pool); });

@@ -274,8 +274,6 @@ Result<void> NetworkDaemon::confine() {
 }
 
 Result<void> NetworkDaemon::enter_sandbox(std::unique_ptr<NetworksConfinement> confinement) {
-  // The C library loads what looks groups up, which it could not do later.
-  (void)::getgrgid(kNoGroup);
   const Result<SandboxReport> report = lanyard::enter_sandbox(confinement->policy(), sandbox_mode_);
   if (!report) return report.error();
   log_.write(LogLevel::debug, report.value().text());

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "switch/runtime/memory_reserve.h"
 
-#include <grp.h>
-#include <pwd.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -28,9 +25,6 @@ void give_back() {
 MemoryReserve::MemoryReserve(EventLoop& loop, Log& log) : loop_(loop), log_(log) {
   put_by = std::malloc(kBytes);
   std::set_new_handler(&give_back);
-  // The C library ends the program if there is no memory for its first look at nsswitch.conf(5).
-  (void)::getpwuid(0);
-  (void)::getgrgid(0);
   timer_ = loop_.every(kLookPeriod, [this] { look(); });
 }
 

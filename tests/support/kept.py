@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -45,6 +46,22 @@ def switch_process(keeper: int) -> int:
         return None
 
     return wait_until("a switch process", find, step=0.001)
+
+
+def wait_for_standby(keeper: int, old: int) -> None:
+    """Until another process has made itself ready to go on where `old` ends, and does nothing more."""
+    seen: dict[int, str] = {}
+
+    def rests() -> bool:
+        before = seen.copy()
+        with contextlib.suppress(OSError):
+            for pid in set(children_of(keeper)) - {old}:
+                seen[pid] = Path(f"/proc/{pid}/stat").read_text()  # has its page faults and its time
+                if seen[pid] == before.get(pid) and not serves(pid):
+                    return True
+        return False
+
+    wait_until("another process that stands by", rests, step=0.05)
 
 
 def wait_for_other(keeper: int, old: int, timeout: float = 5.0) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from faults import ALL, Faults, library
 from frames import BROADCAST, frame, mac
-from kept import switch_process
+from kept import switch_process, wait_for_standby
 from networks_daemon import NetworksDaemon, RpcClient
 from switch_process import Switch, descriptors_of
 from vde_client import Refused, VdeClient
@@ -327,6 +327,7 @@ def starve_kept_switch(
     faults = Faults(directory)
     with Switch("--keeper", directory=directory, env=faults.env) as switch:
         process = switch_process(switch.pid)
+        wait_for_standby(switch.pid, process)  # whose blocks count, too
         with guests(switch.ctl_dir):
             tried = starve(faults, process, question(switch, faults), way, processes=2)
         assert switch_process(switch.pid) == process
