@@ -200,13 +200,17 @@ void KeptProcess::commit() {
 
 // False when it has to be tried again.
 bool KeptProcess::tell(const HandoverState& state) {
-  std::string bytes = encode_handover(state);
-  if (bytes == state_bytes_) return true;
   std::map<int, HeldDescriptor> wanted;
   for (const HeldDescriptor& one : descriptors_of(state)) wanted[one.number] = one;
-  bool drains = false;
+  const bool drains =
+      std::any_of(wanted.begin(), wanted.end(), [](const auto& one) { return one.second.drain; });
+  std::string bytes = encode_handover(state);
+  if (bytes == state_bytes_) {
+    // A successor that goes on with what it was given has promised nothing yet.
+    set_alive_period(drains ? kAlivePeriod : kAlivePeriodIdle);
+    return true;
+  }
   for (const auto& [number, one] : wanted) {
-    drains = drains || one.drain;
     const auto found = held_.find(number);
     if (found != held_.end() && found->second == one) continue;
     KeeperMessage message{.kind = Kind::hold, .number = number, .since = one.since};

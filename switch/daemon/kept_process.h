@@ -114,7 +114,7 @@ class KeptProcess {
   EventLoop::Timer retry_timer_;
   EventLoop::Timer alive_timer_;
   EventLoop::Timer look_timer_;
-  Duration alive_period_{0};
+  Duration alive_period_ = kAlivePeriodIdle;
 };
 
 }  // namespace lanyard

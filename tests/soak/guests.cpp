@@ -5,12 +5,13 @@
 //
 //   soak_guests DIRECTORY RATE
 //
-// A line on standard input is a question. The answer is one line: the longest time without a frame
-// since the last question in milliseconds, frames sent, frames back, the number of the newest that
-// came back, the longest time a frame took to be sent in milliseconds, and 1 as long as both are
-// connected. The end of the input is the end of the sending: the last answer comes when nothing
-// more has come back for a while. What makes it hard is to be no part of what is measured: no
-// allocation and no lock on the way of a frame, and a timer of its own.
+// A line on standard input is a question, after which nothing is sent if it is "pause" until there
+// is another that is not. The answer is one line: the longest time without a frame since the last
+// question in milliseconds, frames sent, frames back, the number of the newest that came back, the
+// longest time a frame took to be sent in milliseconds, and 1 as long as both are connected. The
+// end of the input is the end of the sending: the last answer comes when nothing more has come back
+// for a while. What makes it hard is to be no part of what is measured: no allocation and no lock
+// on the way of a frame, and a timer of its own.
 
 #include <poll.h>
 #include <sys/prctl.h>
@@ -110,7 +111,13 @@ class Guests {
 
   void finish() {
     ending_ = true;
+    pause(false);
     for (std::thread& thread : threads_) thread.join();
+  }
+
+  void pause(bool paused) {
+    paused_ = paused;
+    paused_.notify_one();
   }
 
   void report() {
@@ -127,6 +134,12 @@ class Guests {
     set_addresses(frame, kAnswering, kAsking);
     auto due = Clock::now();
     while (!ending_ && sent_ < kFramesMax) {
+      if (paused_) {
+        paused_.wait(true);
+        was_paused_ = true;
+        due = Clock::now();
+        continue;
+      }
       std::uint64_t number = sent_;
       std::memcpy(&frame[kNumberAt], &number, sizeof number);
       const auto before = Clock::now();
@@ -161,7 +174,9 @@ class Guests {
       }
       if (!std::equal(kAsking.begin(), kAsking.end(), frame.begin())) continue;
       const auto now = Clock::now();
-      raise_to(longest_gap_ms_, Milliseconds(now - last).count());
+      if (!was_paused_.exchange(false)) {
+        raise_to(longest_gap_ms_, Milliseconds(now - last).count());
+      }
       last = now;
       std::uint64_t number = 0;
       std::memcpy(&number, &frame[kNumberAt], sizeof number);
@@ -176,6 +191,8 @@ class Guests {
   Guest answering_;
   std::chrono::duration<double> period_;
   std::atomic<bool> ending_ = false;
+  std::atomic<bool> paused_ = false;
+  std::atomic<bool> was_paused_ = false;
   std::atomic<std::uint64_t> sent_ = 0;
   std::atomic<std::uint64_t> back_ = 0;
   std::atomic<std::int64_t> newest_ = -1;
@@ -194,7 +211,10 @@ int main(int count, char** words) {
   }
   Guests guests(words[1], std::atof(words[2]));
   std::array<char, 64> line{};
-  while (std::fgets(line.data(), static_cast<int>(line.size()), stdin) != nullptr) guests.report();
+  while (std::fgets(line.data(), static_cast<int>(line.size()), stdin) != nullptr) {
+    guests.pause(std::strcmp(line.data(), "pause\n") == 0);
+    guests.report();
+  }
   guests.finish();
   guests.report();
   return 0;

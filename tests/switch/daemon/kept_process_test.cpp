@@ -16,8 +16,12 @@ namespace lanyard::testing {
 namespace {
 
 using Kind = KeeperMessage::Kind;
+using ::testing::AllOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 
 UniqueFd any_descriptor() {
   return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -56,6 +60,27 @@ class KeptProcessTest : public ::testing::Test {
     part.kind = "client";
     part.descriptors = {{number, since, true, false}};
     state.switches[0].parts.push_back(std::move(part));
+  }
+
+  // Before what it is to go on with.
+  void give(int number, const UniqueFd& descriptor) {
+    const Time since = state.switches[0].parts[0].descriptors[0].since;
+    KeeperMessage message{.kind = Kind::give, .number = number, .since = since};
+    message.drain = true;
+    keeper.send(message, descriptor.get());
+    keeper.send({.kind = Kind::state}, seal_bytes(encode_handover(state)).value().get());
+    keeper.send({.kind = Kind::go});
+  }
+  // The signs of life that the keeper has heard since it was last asked: what each promises, in
+  // milliseconds.
+  std::vector<std::uint32_t> alive() {
+    std::vector<std::uint32_t> periods;
+    for (;;) {
+      Result<std::optional<KeeperLink::Received>> received = keeper.receive();
+      if (!received || !received.value()) return periods;
+      const KeeperMessage& message = received.value()->message;
+      if (message.kind == Kind::alive) periods.push_back(message.value);
+    }
   }
 
   // What the keeper has heard since it was last asked, but for signs of life.
@@ -160,6 +185,22 @@ TEST_F(KeptProcessTest, ASuccessorHasDescriptorsUnderTheirNumbers) {
   ASSERT_TRUE(before) << before.error().text;
   EXPECT_EQ(before.value(), state);
   EXPECT_GE(::fcntl(kNumber, F_GETFD), 0);
+  ::close(kNumber);
+}
+
+// A period of nothing kept a successor and its keeper busy with each other for good.
+TEST_F(KeptProcessTest, ASuccessorWithTheSameStateTellsAsOftenThatItIsAlive) {
+  constexpr int kNumber = 700;
+  add_client(kNumber, Time(1));
+  give(kNumber, any_descriptor());
+  Result<std::optional<HandoverState>> before = kept.begin();
+  ASSERT_TRUE(before && before.value());
+  attach();
+  kept.ready();
+  constexpr std::uint32_t kPromised = 30;
+  EXPECT_THAT(alive(), AllOf(Not(IsEmpty()), Each(kPromised)));
+  for (int turn = 0; turn < 10; ++turn) loop->run_once(true);
+  EXPECT_THAT(alive(), ElementsAre());
   ::close(kNumber);
 }
 
