@@ -61,7 +61,7 @@ struct WireFrame {
     std::string text = fmt::format("Ether(dst=\"{}\", src=\"{}\", type={:#06x})",
                                    view.destination().text(), view.source().text(), type);
     while (type == kEtherTypeVlan && at + kVlanTagSize <= bytes.size()) {
-      const unsigned tci = bytes[at] << 8U | bytes[at + 1];
+      const unsigned tci = unsigned{bytes[at]} << 8U | bytes[at + 1];
       type = static_cast<std::uint16_t>(bytes[at + 2] << 8U | bytes[at + 3]);
       fmt::format_to(std::back_inserter(text), "/Dot1Q(prio={}, dei={}, vlan={}, type={:#06x})",
                      tci >> 13U, tci >> 12U & 1U, tci & kTciVlanMask, type);

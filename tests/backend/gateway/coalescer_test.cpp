@@ -23,7 +23,7 @@ struct Receiver final : Coalescer::Sink {
     std::uint16_t window = 0;
     unsigned equal_acknowledgements = 0;
     unsigned others = 0;  // SYN, FIN, RST
-    friend bool operator==(const Stream&, const Stream&) = default;
+    bool operator==(const Stream&) const = default;
   };
   std::map<std::uint16_t, Stream> streams;
   std::size_t packets = 0;

@@ -187,7 +187,7 @@ class DnsServiceTest : public ::testing::Test {
     DnsBytes bytes;
     bool ended = false;
     const auto whole = [&] {
-      return bytes.size() >= 2 && bytes.size() >= 2U + (bytes[0] << 8U | bytes[1]);
+      return bytes.size() >= 2 && bytes.size() >= 2U + (unsigned{bytes[0]} << 8U | bytes[1]);
     };
     wait_for([&] {
       while (!whole() && !ended) {

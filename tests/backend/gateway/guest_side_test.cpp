@@ -53,7 +53,7 @@ TEST(GuestSide, ADatagramIsOneFrame) {
 }
 
 TEST(GuestSide, ALongDatagramGoesInFragments) {
-  for (const std::size_t size : {1472, 1473, 2952, 2953, 8192, 65000}) {
+  for (const std::size_t size : {1472U, 1473U, 2952U, 2953U, 8192U, 65000U}) {
     for (const bool v4 : {true, false}) {
       GatewayLink gateway;
       const Bytes payload = counting(size);

@@ -129,7 +129,7 @@ std::string pattern(std::size_t size) {
 
 TEST(TftpServer, SendsFilesOfAnySize) {
   TftpWorld world;
-  for (const std::size_t size : {0, 1, 511, 512, 513, 1024, 5000}) {
+  for (const std::size_t size : {0U, 1U, 511U, 512U, 513U, 1024U, 5000U}) {
     world.file("f", pattern(size));
     EXPECT_TRUE(world.fetch(request("f"), 512, 1) == pattern(size)) << size;
     EXPECT_EQ(world.server->sessions(), 0U) << size;

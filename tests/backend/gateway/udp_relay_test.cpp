@@ -183,7 +183,8 @@ TEST_P(UdpRelayTest, ABurstToTheGuestKeepsItsDatagrams) {
   ASSERT_TRUE(seen);
   std::vector<Octets> sent;
   // Equal ones with a shorter one between, an empty one, and some in fragments.
-  for (const std::size_t size : {1200, 1200, 1200, 1200, 300, 1200, 1200, 0, 1200, 5000, 5000, 9}) {
+  for (const std::size_t size :
+       {1200U, 1200U, 1200U, 1200U, 300U, 1200U, 1200U, 0U, 1200U, 5000U, 5000U, 9U}) {
     sent.push_back(numbered(size, static_cast<unsigned>(sent.size())));
     answer(host, sent.back(), seen->from);
   }

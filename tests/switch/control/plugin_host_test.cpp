@@ -231,7 +231,7 @@ TEST(PluginHost, AnEndpointOfAPluginIsLikeAnyOther) {
   world.send(ending('1'));
   world.lane.serve_ready();
   WireFrame echoed = ending('1');
-  for (int i = 0; i < 6; ++i) std::swap(echoed.bytes[i], echoed.bytes[i + 6]);
+  for (std::size_t i = 0; i < 6; ++i) std::swap(echoed.bytes[i], echoed.bytes[i + 6]);
   echoed.bytes[6] = 0x02;
   EXPECT_THAT(world.cables[1]->take(), ElementsAre(echoed));
   EXPECT_THAT(world.received(), ElementsAre(ending('1')));

@@ -80,7 +80,7 @@ TEST(SpawnerLink, RefusesWhatItHasReadAndNotTheNext) {
   Result<SpawnerLink::Pair> pair = SpawnerLink::make_pair();
   ASSERT_TRUE(pair);
   SpawnerLink own(std::move(pair.value().theirs));
-  for (const std::uint64_t id : {7, 8}) {
+  for (const std::uint64_t id : {7U, 8U}) {
     ASSERT_TRUE(pair.value().ours.ask({.kind = SpawnerRequest::Kind::clean_up, .id = id}));
   }
   ASSERT_TRUE(own.next());

@@ -22,8 +22,8 @@ bool coin() {
 
 template <typename T>
 T number(T least, T most) {
-  return static_cast<T>(
-      *rc::gen::inRange<std::uint32_t>(least, static_cast<std::uint32_t>(most) + 1));
+  return static_cast<T>(*rc::gen::inRange<std::uint32_t>(static_cast<std::uint32_t>(least),
+                                                         static_cast<std::uint32_t>(most) + 1));
 }
 
 // Text that a file could spoil.
