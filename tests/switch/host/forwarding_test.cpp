@@ -64,6 +64,10 @@ class ForwardingTest : public ::testing::Test {
   }
   ForwardingPlace place() { return {directory_.path(), state_.path()}; }
 
+  void TearDown() override {
+    for (Forwarding* const one : crashed_) delete one;
+  }
+
   // This process ends, its holdings stay: another one with its number would not be it.
   void crash(std::unique_ptr<Forwarding> held) {
     crashed_.push_back(held.release());
@@ -74,8 +78,8 @@ class ForwardingTest : public ::testing::Test {
   lanyard::testing::TemporaryDirectory state_;
   lanyard::testing::FakeLog log_;
   int started_ = 100;
-  // Never destroyed, which would give back what they hold; in sight, so that it is no leak.
-  static inline std::vector<Forwarding*> crashed_;
+  // Destroyed when the test is over: that gives back what they hold.
+  std::vector<Forwarding*> crashed_;
 };
 
 TEST_F(ForwardingTest, IsOnWhileHeldAndThenAsItWas) {
