@@ -37,10 +37,11 @@ def serves(pid: int) -> bool:
 
 
 def switch_process(keeper: int) -> int:
-    """The pid of the switch process: the keeper's child that has the keeper's own name."""
+    """The pid of the switch process: the keeper's youngest child that serves and has the keeper's own name. One that has
+    been exchanged has a moment left."""
 
     def find() -> int | None:
-        for pid in children_of(keeper):
+        for pid in reversed(children_of(keeper)):
             if Path(name_of(pid)).name == Path(name_of(keeper)).name and serves(pid):
                 return pid
         return None
