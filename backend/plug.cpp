@@ -61,7 +61,7 @@ Result<void> open_plug(const PlugSettings& settings, Patchbay& patchbay,
     };
     auto begun = settings.target.vde
                      ? begin_plug_handshake({*settings.target.vde, settings.version}, loop, made)
-                     : begin_plug_library(settings.target.library_url, loop, made);
+                     : begin_plug_library(settings.target.vnl, loop, made);
     if (begun) return begun.take();
     done(begun.error());
     return std::unique_ptr<CableAttempt>();

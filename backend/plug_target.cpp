@@ -92,7 +92,7 @@ Result<PlugTarget> parse_plug_target(std::string_view text) {
   if (text.starts_with(kVdeScheme)) {
     text.remove_prefix(kVdeScheme.size());
   } else if (text.find("://") != std::string_view::npos) {
-    target.library_url = text;
+    target.vnl = text;
     return target;
   }
   Result<VdeAddress> address = read_address(text);

@@ -30,7 +30,7 @@ struct VdeAddress {
 struct PlugTarget {
   std::string text;  // as it was given
   std::optional<VdeAddress> vde;
-  std::string library_url;  // when it is not a VDE switch
+  std::string vnl;  // virtual network locator of libvdeplug, when it is not a VDE switch
 };
 
 Result<PlugTarget> parse_plug_target(std::string_view text);

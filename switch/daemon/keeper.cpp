@@ -309,7 +309,10 @@ void Keeper::on_ready(KeeperChild& child, const KeeperMessage& message) {
 }
 
 void Keeper::on_ended(KeeperChild& which, int status) {
-  if (&which == leaving_.get()) return bury(std::move(leaving_));
+  if (&which == leaving_.get()) {
+    if (status != 0) log_.warning("the old process (pid {}) {}", which.pid(), how_it_ended(status));
+    return bury(std::move(leaving_));
+  }
   if (&which == standby_.get()) return bury(std::move(standby_));
   if (&which == outdated_.get()) return bury(std::move(outdated_));
   if (&which == candidate_.get()) {

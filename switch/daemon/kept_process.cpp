@@ -26,7 +26,7 @@ using Kind = KeeperMessage::Kind;
 constexpr Duration kRetryPause = std::chrono::milliseconds(10);
 // How long the keeper may take to let go of a device that is to be opened again.
 constexpr Duration kReleasePatience = std::chrono::milliseconds(100);
-constexpr int kLeaveMs = 20;
+constexpr Duration kLeavePause = std::chrono::milliseconds(20);
 constexpr Duration kSealPause = std::chrono::milliseconds(1);
 // What guests' traffic changes (learned bindings, sticky addresses) has no other occasion.
 constexpr Duration kLookPeriod = std::chrono::seconds(1);
@@ -200,16 +200,18 @@ void KeptProcess::commit() {
 
 // False when it has to be tried again.
 bool KeptProcess::tell(const HandoverState& state) {
+  std::string bytes = encode_handover(state);
+  if (bytes != state_bytes_ && !tell_change(state, std::move(bytes))) return false;
+  // Also of a successor that goes on with what it was given.
+  const bool drains =
+      std::any_of(held_.begin(), held_.end(), [](const auto& one) { return one.second.drain; });
+  set_alive_period(drains ? kAlivePeriod : kAlivePeriodIdle);
+  return true;
+}
+
+bool KeptProcess::tell_change(const HandoverState& state, std::string bytes) {
   std::map<int, HeldDescriptor> wanted;
   for (const HeldDescriptor& one : descriptors_of(state)) wanted[one.number] = one;
-  const bool drains =
-      std::any_of(wanted.begin(), wanted.end(), [](const auto& one) { return one.second.drain; });
-  std::string bytes = encode_handover(state);
-  if (bytes == state_bytes_) {
-    // A successor that goes on with what it was given has promised nothing yet.
-    set_alive_period(drains ? kAlivePeriod : kAlivePeriodIdle);
-    return true;
-  }
   for (const auto& [number, one] : wanted) {
     const auto found = held_.find(number);
     if (found != held_.end() && found->second == one) continue;
@@ -230,7 +232,6 @@ bool KeptProcess::tell(const HandoverState& state) {
     at = held_.erase(at);
   }
   state_bytes_ = std::move(bytes);
-  set_alive_period(drains ? kAlivePeriod : kAlivePeriodIdle);
   return true;
 }
 
@@ -364,7 +365,7 @@ void KeptProcess::seal() {
       tell_upgraded({});
       // Its end takes the kernel milliseconds, on the processor that the successor has just begun
       // to use for what has waited meanwhile.
-      ::poll(nullptr, 0, kLeaveMs);
+      poll_one(link_.fd(), 0, kLeavePause);
       // Without destructors: files and sockets are the successor's now.
       ::_exit(0);
     }

@@ -82,6 +82,7 @@ class KeptProcess {
   Result<std::optional<HandoverState>> assemble();
   void place(KeeperLink::Received received);
   bool tell(const HandoverState& state);
+  bool tell_change(const HandoverState& state, std::string bytes);
   bool tell_state(std::string_view bytes);
   void keep_spare();
   bool send(const KeeperMessage& message, int descriptor = -1);

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "switch/base/identity.h"
 #include "switch/base/sandbox_probe.h"
 #include "switch/base/text.h"
 #include "switch/base/write_bytes.h"
@@ -89,12 +90,12 @@ int run_keeper(bool daemon, const Invocation& invocation, ServiceManager manager
   return code;
 }
 
-// What looks users and groups up is loaded at the first look (nsswitch.conf(5)). That needs files,
-// which a sandbox has not, memory, without which the C library ends the program, and time, which a
-// successor has not.
+// What looks users and groups up is loaded when it is first asked (nsswitch.conf(5)), and all of it
+// only for somebody whom none knows. That needs files, which a sandbox has not, memory, without
+// which the C library ends the program, and time, which a successor has not.
 void load_user_database() {
-  (void)::getpwuid(0);
-  (void)::getgrgid(0);
+  (void)::getpwuid(kNoUser);
+  (void)::getgrgid(kNoGroup);
 }
 
 // What differs between the two daemons once they are ready in the background.

@@ -53,7 +53,7 @@ TEST(PlugTarget, PortsAreWrittenAsVdeplugWritesThem) {
 TEST(PlugTarget, EverythingElseIsForTheLibrary) {
   const PlugTarget target = parse_plug_target("vlan://3{vde:///run/lab[2]}").take();
   EXPECT_FALSE(target.vde.has_value());
-  EXPECT_EQ(target.library_url, "vlan://3{vde:///run/lab[2]}");
+  EXPECT_EQ(target.vnl, "vlan://3{vde:///run/lab[2]}");
 }
 
 TEST(PlugTarget, RefusesWhatCannotBe) {

@@ -49,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } else if (target.value().vde) {
     check_address(*target.value().vde, text);
   } else {
-    require(target.value().library_url == text, "the library gets all of it");
+    require(target.value().vnl == text, "the library gets all of it");
   }
   check_reply({data, size});
   return 0;

@@ -145,6 +145,15 @@ def test_an_upgrade_under_load_loses_nothing(daemon: NetworksDaemon) -> None:
     assert ask(daemon, "network.show", network="nat")["gateway"]["pid"] == gateway
 
 
+def test_the_old_process_ends_of_its_own_accord(daemon: NetworksDaemon) -> None:
+    """A call that its sandbox does not know would end it, too."""
+    old = switch_process(daemon.pid)
+    assert ask(daemon, "daemon.upgrade") == {}
+    wait_until("the old process is gone", lambda: not Path(f"/proc/{old}").exists())
+    assert daemon.stop() == 0
+    assert f"the old process (pid {old})" not in daemon.log_text()
+
+
 # -- who is connected to the control socket --------------------------------------------------------
 
 
