@@ -52,6 +52,10 @@ int map_program(dl_phdr_info* object, std::size_t, void*) {
     const std::size_t start = (object->dlpi_addr + segment.p_vaddr) / kPage * kPage;
     const std::size_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
     ::madvise(reinterpret_cast<void*>(start), end - start, MADV_POPULATE_READ);
+    // The kernel's tables know it then. Those that a host keeps for its virtual machines may not.
+    for (std::size_t at = start; at < end; at += kPage) {
+      (void)*reinterpret_cast<const volatile char*>(at);
+    }
   }
   return 1;  // the first object is the program
 }

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netns import NetNamespace, run
 from switch_process import Switch
 from timely import Lateness, timely_cpus
 from vm import Vm, vde_card
 
-# The pace of the questions to a monitor.
+# The pace of the questions to a monitor. Each of them takes a CPU from somebody.
 QUESTION_PAUSE_S = 0.005
 
 _counter = itertools.count(1)
@@ -53,6 +54,7 @@ class Monitor:
     vm: Vm
     keeper: int = 0
     lateness: Lateness | None = None
+    pause_s: float = QUESTION_PAUSE_S  # by so much a longer time may have gone unnoticed
     taken: list[float] = field(default_factory=list)  # ms
 
     def __enter__(self) -> Monitor:
@@ -72,13 +74,20 @@ class Monitor:
 
     def _ask(self) -> None:
         with contextlib.suppress(OSError):
-            while not self._end.wait(QUESTION_PAUSE_S):
+            while not self._end.wait(self.pause_s):
                 before = time.monotonic()
                 try:
                     self.taken.append(answer_time(self.vm, self.keeper, self.lateness))
                 except OSError:
                     self.taken.append((time.monotonic() - before) * 1000)
                     raise
+
+
+# What ping says while it runs, counted up to the last answer: the next one may be on its way when it is stopped.
+COUNT_ANSWERS = (
+    r"""awk -F seq= '/seq=/ && !/DUP/ { split($2, word, " "); if (word[1] >= sent) sent = word[1] + 1; answered++ } """
+    "END { print sent + 0, answered + 0 }'"
+)
 
 
 @dataclass
@@ -94,14 +103,15 @@ class Pings:
 
     def __enter__(self) -> Pings:
         self._file = f"/tmp/pings{next(_counter)}"
-        self._pid = self.vm.check(f"ping -q -s {self.size} -i {self.every_s} {self.address} "
-                                  f">{self._file} & echo $!")
+        ping = f"ping -s {self.size} -i {self.every_s} {self.address}"
+        self._pid = self.vm.check(f"mkfifo {self._file}.all; {COUNT_ANSWERS} <{self._file}.all >{self._file} & "
+                                  f"{ping} >{self._file}.all & echo $!")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        text = self.vm.run(f"kill -INT {self._pid}; while kill -0 {self._pid} 2>/dev/null; do usleep 10000; done; "
+        text = self.vm.run(f"kill -INT {self._pid}; while ! [ -s {self._file} ]; do usleep 10000; done; "
                            f"cat {self._file}").text
-        match = re.search(r"(\d+) packets transmitted, (\d+) packets received", text)
+        match = re.fullmatch(r"(\d+) (\d+)\s*", text)
         assert match or kind, f"{self.vm.name}: ping says {text!r}"
         if match:
             self.sent, self.answered = int(match[1]), int(match[2])
@@ -120,6 +130,19 @@ class Lab:
 
     def monitor(self, vm: Vm) -> Monitor:
         return Monitor(vm, self.switch.pid, self.lateness)
+
+
+@contextlib.contextmanager
+def machine_and_host(switch: Switch, tap: str, subnet: str = "10.77.9") -> Iterator[tuple[Vm, str]]:
+    """One machine on a switch with this TAP, and the address of the host, which has the TAP in a namespace."""
+    address = f"{subnet}.1"
+    with NetNamespace() as host, Vm("alpha", f"{subnet}.2/24", vde_card(switch.ctl_dir, "52:54:00:77:09:02")) as vm:
+        run("ip", "link", "set", tap, "netns", host.name)
+        host.ip("address", "add", f"{address}/24", "dev", tap)
+        host.ip("link", "set", tap, "up")
+        vm.wait_up()
+        assert vm.ping_replies(address, 2) == 2
+        yield vm, address
 
 
 @contextlib.contextmanager
