@@ -13,8 +13,8 @@ from pathlib import Path
 
 from contestants import OURS, Failed, Tools, scratch
 from cases import BEST_PEER, Case, Goal, Result, Row, count, gigabits, megabytes, microseconds, milliseconds
-from nat_peers import (GUEST_TAP, MTU, NATS, PASTA, PYTHON, SLIRP4NETNS, SLIRPVDE, VDE_NATS, Guest,
-                       await_that, configuration, missing, missing_for_vde, our_daemon, run,
+from nat_peers import (GUEST_TAP, MTU, NATS, PASTA, PYTHON, SLIRP4NETNS, SLIRPVDE, VDE_CABLE_NATS,
+                       VDE_NATS, Guest, await_that, configuration, missing, missing_for_vde, our_daemon, run,
                        two_namespaces)
 
 HERE = Path(__file__).resolve().parent
@@ -194,9 +194,10 @@ def throughput_case(title: str, name: str, flows: int, down: bool, mtu: int = MT
                  Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing, CONTESTANTS)
 
 
-def vde_case(title: str, name: str, down: bool) -> Case:
-    return Case(f"nat-vde-{name}", f"NAT, VDE guest, {title}",
-                {peer: iperf(peer, 1, down, MTU, VDE_NATS) for peer in VDE_CONTESTANTS},
+def vde_case(title: str, name: str, down: bool, cable: bool) -> Case:
+    nats, kind, who = (VDE_CABLE_NATS, "vde-cable", "lanyard cable") if cable else (VDE_NATS, "vde", "vde_plug")
+    return Case(f"nat-{kind}-{name}", f"NAT, VDE guest ({who}), {title}",
+                {peer: iperf(peer, 1, down, MTU, nats) for peer in VDE_CONTESTANTS},
                 (Row("throughput", "bits_per_s", gigabits, (Goal(3, True, SLIRPVDE),)),
                  Row("CPU", "cpu_s_per_gb", seconds_per_gigabyte)), missing_for_vde, VDE_CONTESTANTS)
 
@@ -231,8 +232,8 @@ def nat_cases() -> list[Case]:
         throughput_case("download, 8 flows", "down-8", 8, True),
         throughput_case("upload, 1 flow", "up-65520", 1, False, 65520),
         throughput_case("download, 1 flow", "down-65520", 1, True, 65520),
-        vde_case("upload", "up", False),
-        vde_case("download", "down", True),
+        *(vde_case(title, name, name == "down", cable)
+          for cable in (False, True) for title, name in (("upload", "up"), ("download", "down"))),
         repeated_case("connect, request and close", "connect", Goal(1, True, SLIRP4NETNS), quickest, "connect"),
         repeated_case("request and response", "request", Goal(1, True, BEST_PEER), quickest, "request"),
         datagram_case("one by one", "udp", "send"),

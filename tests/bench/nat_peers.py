@@ -15,8 +15,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from cases import vde_client
 from contestants import ORIGINAL, OURS, Failed, Tools, end, running, scratch
 
 SLIRP4NETNS, PASTA = "slirp4netns", "pasta"
@@ -180,34 +182,34 @@ def pasta(_tools: Tools, mtu: int = MTU) -> Iterator[Guest]:
 
 
 @contextlib.contextmanager
-def vde_guest(guest: str, sock: Path, address: str) -> Iterator[int]:
-    """A namespace on a VDE socket: vde_plug and its TAP stand for a VM. Its process number."""
+def vde_guest(client: list[str], guest: str, sock: Path, address: str) -> Iterator[int]:
+    """A namespace on a VDE socket: the client (vde_client()) and its TAP stand for a VM. Its process number."""
     await_that(f"there is no {sock}", lambda: (sock / "ctl").exists())
-    with started(["ip", "netns", "exec", guest, "vde_plug", f"vde://{sock}", f"tap://{GUEST_TAP}"],
+    with started(["ip", "netns", "exec", guest, *client, f"vde://{sock}", f"tap://{GUEST_TAP}"],
                  sock.parent / "plug.log") as plug:
-        await_that("vde_plug made no TAP", lambda: has_link(guest, GUEST_TAP))
+        await_that(f"{client[0]} made no TAP", lambda: has_link(guest, GUEST_TAP))
         run("ip", "-n", guest, "address", "add", address, "dev", GUEST_TAP)
         run("ip", "-n", guest, "link", "set", GUEST_TAP, "mtu", str(MTU), "up")
         yield plug.pid
 
 
 @contextlib.contextmanager
-def ours_for_vde(tools: Tools, _mtu: int = MTU) -> Iterator[Guest]:
+def ours_for_vde(tools: Tools, _mtu: int = MTU, cable: bool = False) -> Iterator[Guest]:
     with scratch() as directory, two_namespaces() as (host, guest), \
             our_daemon(tools, host, directory, MTU, tap=False) as process, \
-            vde_guest(guest, directory / "run/guests", "10.2.0.15/16"):
+            vde_guest(vde_client(tools, cable), guest, directory / "run/guests", "10.2.0.15/16"):
         run("ip", "-n", guest, "route", "add", "default", "via", "10.2.0.2")
         yield Guest(guest, host, "10.2.0.2", [process.pid, *descendants_of(process.pid)], directory)
 
 
 @contextlib.contextmanager
-def slirpvde(tools: Tools, _mtu: int = MTU) -> Iterator[Guest]:
+def slirpvde(tools: Tools, _mtu: int = MTU, cable: bool = False) -> Iterator[Guest]:
     """The packaged switch, and the NAT that belongs to it."""
     with scratch() as directory, two_namespaces() as (host, guest), \
             running(tools, ORIGINAL) as switch:
         command = ["ip", "netns", "exec", host, "slirpvde", "-s", str(switch.sock)]
         with started(command, directory / "log") as nat, \
-                vde_guest(guest, switch.sock, "10.0.2.15/24"):
+                vde_guest(vde_client(tools, cable), guest, switch.sock, "10.0.2.15/24"):
             run("ip", "-n", guest, "route", "add", "default", "via", "10.0.2.2")
             yield Guest(guest, host, "10.0.2.2", [switch.process.pid, nat.pid], directory)
 
@@ -216,6 +218,9 @@ NATS: dict[str, Callable[..., contextlib.AbstractContextManager[Guest]]] = {
     OURS: ours, SLIRP4NETNS: slirp4netns, PASTA: pasta}
 VDE_NATS: dict[str, Callable[..., contextlib.AbstractContextManager[Guest]]] = {
     OURS: ours_for_vde, SLIRPVDE: slirpvde}
+# The client is a cable of ours, so that what is measured is not vde_plug.
+VDE_CABLE_NATS: dict[str, Callable[..., contextlib.AbstractContextManager[Guest]]] = {
+    name: partial(nat, cable=True) for name, nat in VDE_NATS.items()}
 
 
 def missing(tools: Tools) -> str | None:
