@@ -21,6 +21,9 @@ class KeeperWatch {
   // Of 100 ms until clients are read for it, less what it takes to do so.
   static constexpr Duration kDrainAfter = std::chrono::milliseconds(90);
   static constexpr Duration kKillAfter = std::chrono::seconds(5);
+  // Who asks so much later than was told was stopped itself, by a signal or with its machine, and
+  // the process perhaps with it: that it was silent in this time says nothing.
+  static constexpr Duration kStoppedAfter = std::chrono::milliseconds(500);
   static constexpr std::size_t kCrashesMax = 5;
   static constexpr Duration kCrashWindow = std::chrono::seconds(10);
 
@@ -34,7 +37,8 @@ class KeeperWatch {
     period_ = period;
     return drain_time() < told_;
   }
-  Need need(Time now) const {
+  Need need(Time now) {
+    if (told_ != Time{0} && now - told_ >= kStoppedAfter) heard_ = now;
     if (now >= kill_time()) return Need::kill;
     return now >= drain_time() ? Need::drain : Need::nothing;
   }

@@ -195,8 +195,14 @@ void EventLoop::set_deadline() {
 int EventLoop::fetch(int timeout_ms) {
   // epoll_wait(2) is not on every machine, and one of the two is enough for a list of allowed
   // calls.
-  const int count = ::epoll_pwait(epoll_.get(), fetched_.data(), static_cast<int>(fetched_.size()),
-                                  timeout_ms, nullptr);
+  const auto wait_for = [this](int time_ms) {
+    return ::epoll_pwait(epoll_.get(), fetched_.data(), static_cast<int>(fetched_.size()), time_ms,
+                         nullptr);
+  };
+  int count = wait_for(timeout_ms);
+  // Who was stopped (SIGSTOP) is told of that, and of nothing else; what others have said meanwhile
+  // comes before the deadlines that have passed meanwhile.
+  if (count < 0 && errno == EINTR) count = wait_for(0);
   now_ = monotonic_now();
   return count;
 }

@@ -397,12 +397,20 @@ def kill_switch(lab: Lab) -> None:
     lab.crash(signal.SIGKILL, 5)
 
 
+def stop(pid: int, seconds: float) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
+
+
 def stop_switch(lab: Lab) -> None:
     """For so long that the keeper reads for it, and no longer."""
-    pid = switch_process(lab.daemon.pid)
-    os.kill(pid, signal.SIGSTOP)
-    time.sleep(lab.random.uniform(0.01, 0.5))
-    os.kill(pid, signal.SIGCONT)
+    stop(switch_process(lab.daemon.pid), lab.random.uniform(0.01, 0.5))
+
+
+def stop_keeper(lab: Lab) -> None:
+    """Who is to blame nobody for it."""
+    stop(lab.daemon.pid, lab.random.uniform(0.1, 1.0))
 
 
 def hang_switch(lab: Lab) -> None:
@@ -477,8 +485,8 @@ LASTING: tuple[Lasting, ...] = (
     a_client_stops, a_storm, no_descriptors, a_full_disk, no_tap, another_configuration,
 )  # fmt: skip
 MOMENTARY: tuple[Momentary, ...] = (
-    kill_switch, stop_switch, hang_switch, upgrade, swap_version, swap_broken, kill_gateway, kill_client,
-    roll_vlans, move_address,
+    kill_switch, stop_switch, stop_keeper, hang_switch, upgrade, swap_version, swap_broken, kill_gateway,
+    kill_client, roll_vlans, move_address,
 )  # fmt: skip
 
 

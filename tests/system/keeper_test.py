@@ -280,6 +280,25 @@ def test_who_hangs_for_long_is_replaced(kept: Switch) -> None:
     assert_reaches(guest, peer)
 
 
+def test_a_keeper_that_was_stopped_blames_nobody(kept: Switch) -> None:
+    """By a shell (Ctrl-Z), a debugger, or with its machine."""
+    one, two = kept.client(), kept.client()
+    process = switch_process(kept.pid)
+    with Echo(one, two) as echo:
+        for _ in range(3):  # on a busy machine the process may have been silent indeed
+            complaints = kept.log_text().count("silent")
+            os.kill(kept.pid, signal.SIGSTOP)
+            time.sleep(1.0)
+            os.kill(kept.pid, signal.SIGCONT)
+            sent = echo.sent
+            wait_until("frames flow", lambda sent=sent: echo.newest > sent + 20)
+            if kept.log_text().count("silent") == complaints:
+                break
+        else:
+            raise AssertionError(kept.log_text())
+    assert switch_process(kept.pid) == process
+
+
 # -- upgrade -------------------------------------------------------------------------------------
 
 

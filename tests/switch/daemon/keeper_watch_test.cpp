@@ -33,6 +33,26 @@ TEST(KeeperWatch, LooksAgainWhenTheAnswerChanges) {
   EXPECT_EQ(watch.next(kStart + milliseconds(90)), kStart + seconds(5));
 }
 
+TEST(KeeperWatch, WhoWasStoppedItselfBlamesNobody) {
+  const struct {
+    const char* what;
+    Duration late;
+    Need need;
+  } rows[] = {
+      {"a busy machine", milliseconds(400), Need::drain},
+      {"a stop", milliseconds(600), Need::nothing},
+      {"a machine that was stopped", std::chrono::hours(1), Need::nothing},
+  };
+  for (const auto& row : rows) {
+    KeeperWatch watch;
+    watch.hear(kStart, milliseconds(30));
+    const Time asked = watch.next(kStart) + row.late;
+    EXPECT_EQ(watch.need(asked), row.need) << row.what;
+    watch.next(asked);
+    EXPECT_EQ(watch.need(asked + milliseconds(90)), Need::drain) << row.what;
+  }
+}
+
 TEST(KeeperWatch, ASignOfLifeBeginsAnew) {
   KeeperWatch watch;
   watch.hear(kStart, milliseconds(30));

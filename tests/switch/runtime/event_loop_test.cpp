@@ -3,11 +3,15 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "tests/support/temporary_directory.h"
 
@@ -475,6 +479,37 @@ TEST_F(EventLoopTest, GoesOnWhenACallbackFindsNoMemory) {
   EXPECT_GT(heard, 0);
   EXPECT_EQ(ticks, 2) << "a period goes on";
   EXPECT_GE(loop_->given_up(), 3U);
+}
+
+// What the handler of a signal finds.
+volatile sig_atomic_t written_by_handler = -1;
+const Time* volatile handler_until = nullptr;
+
+// As a process that was stopped (SIGSTOP) finds it: interrupted, and everything was earlier.
+TEST_F(EventLoopTest, AfterAnInterruptionDescriptorsComeBeforeDeadlines) {
+  Pipe pipe;
+  std::vector<std::string> order;
+  const Watch w = watch(pipe.read_end.get(), [&](std::uint32_t) {
+    pipe.drain();
+    order.emplace_back("descriptor");
+  });
+  const Timer timer = loop_->after(milliseconds(30), [&] { order.emplace_back("deadline"); });
+  const Time until = loop_->now() + milliseconds(40);
+  handler_until = &until;
+  written_by_handler = pipe.write_end.get();
+  struct sigaction action {};
+  action.sa_handler = [](int) {
+    while (monotonic_now() < *handler_until) {
+    }
+    (void)!::write(written_by_handler, "x", 1);
+  };
+  struct sigaction before {};
+  ASSERT_EQ(::sigaction(SIGALRM, &action, &before), 0);
+  const itimerval soon{{0, 0}, {0, 5000}};
+  ASSERT_EQ(::setitimer(ITIMER_REAL, &soon, nullptr), 0);
+  EXPECT_TRUE(this->until([&] { return order.size() == 2; }));
+  ::sigaction(SIGALRM, &before, nullptr);
+  EXPECT_EQ(order, (std::vector<std::string>{"descriptor", "deadline"}));
 }
 
 TEST_F(EventLoopTest, SaysThatItHasBeenStopped) {
