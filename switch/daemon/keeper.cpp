@@ -169,13 +169,18 @@ Result<std::unique_ptr<KeeperChild>> Keeper::start_child(const std::string& path
 }
 
 // Gives it all there is, lowest number first: so each finds its own number free.
-void Keeper::begin(KeeperChild& child) {
-  for (const auto& [number, held] : held_) {
+void Keeper::give_held(KeeperChild& child) {
+  for (auto& [number, held] : held_) {
+    if (&child == candidate_.get() && std::exchange(held.candidate_has, true)) continue;
     KeeperMessage message{.kind = Kind::give, .number = number, .since = held.since};
     message.drain = held.drain;
     message.exclusive = held.exclusive;
     child.send(std::move(message), held.descriptor.get());
   }
+}
+
+void Keeper::begin(KeeperChild& child) {
+  give_held(child);
   if (state_) child.send({.kind = Kind::state}, state_.get());
   for (const UniqueFd& one : given_) {
     child.send({.kind = Kind::give, .number = one.get()}, one.get());
@@ -405,6 +410,7 @@ void Keeper::upgrade() {
   Result<std::unique_ptr<KeeperChild>> child = start_child(settings_.program);
   if (!child) return refuse_upgrade(child.error().text);
   candidate_ = child.take();
+  for (auto& [number, held] : held_) held.candidate_has = false;
   candidate_->send({.kind = Kind::state}, state_.get());
   candidate_->send({.kind = Kind::check});
   set_stage(Stage::checking, kCheckPatience, "it has not looked at the state in time");
@@ -419,6 +425,13 @@ void Keeper::set_stage(Stage stage, Duration patience, std::string_view late) {
 void Keeper::on_candidate(const KeeperMessage& message) {
   if (message.kind == Kind::verdict && stage_ == Stage::checking) {
     if (!message.text.empty()) return refuse_upgrade(printable(message.text));
+    // While the old one still serves; what changes from now on comes at the end. By another verdict
+    // it says that it has them.
+    give_held(*candidate_);
+    candidate_->send({.kind = Kind::check});
+    return set_stage(Stage::giving, kCheckPatience, "it has not taken descriptors in time");
+  }
+  if (message.kind == Kind::verdict && stage_ == Stage::giving) {
     current_->send({.kind = Kind::seal});
     return set_stage(Stage::sealing, kSealPatience, "the old process has not made room in time");
   }

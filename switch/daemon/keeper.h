@@ -7,9 +7,10 @@
 // same clients; when it is silent, the keeper reads its clients' sockets, and throws away what
 // comes, so that no VM stands still; when it stays silent, it is ended; when it dies again and
 // again, everybody is cut off and told why. For an upgrade a process of the new program looks at a
-// copy of the state first; only then does the old one say its last and wait:
+// copy of the state first, and gets the descriptors; only then does the old one say its last and
+// wait:
 //
-//   checking --verdict--> sealing --sealed--> taking over --ready--> the new one is it
+//   checking --verdict--> giving --verdict--> sealing --sealed--> taking over --ready--> the end
 //
 // and until that last arrow the old one goes on, whatever happens to the new one.
 //
@@ -57,14 +58,16 @@ class Keeper {
     Time since{0};
     bool drain = false;
     bool exclusive = false;
+    bool candidate_has = false;
     EventLoop::Watch drained;  // while we read it
   };
-  enum class Stage : std::uint8_t { none, checking, sealing, taking_over };
+  enum class Stage : std::uint8_t { none, checking, giving, sealing, taking_over };
 
   Result<void> prepare();
   Result<void> start_first();
   void take_stored();
   Result<std::unique_ptr<KeeperChild>> start_child(const std::string& path);
+  void give_held(KeeperChild& child);
   void begin(KeeperChild& child);
   void on_signal();
   void reap_orphans();

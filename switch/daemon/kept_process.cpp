@@ -111,11 +111,15 @@ Result<std::optional<HandoverState>> KeptProcess::begin(const std::function<void
 }
 
 // Descriptors come with ascending numbers, so each finds its own free, unless it belongs to
-// something that this process was born with.
+// something that this process was born with. One that has come before is another now.
 void KeptProcess::place(KeeperLink::Received received) {
   const int wanted = received.message.number;
   const int came = received.descriptor.get();
   if (wanted < 0 || came < 0) return;
+  if (const auto before = numbers_.find(wanted); before != numbers_.end()) {
+    ::close(before->second);
+    numbers_.erase(before);
+  }
   int has = came;
   if (wanted != came && ::fcntl(wanted, F_GETFD) < 0 && ::dup3(came, wanted, O_CLOEXEC) == wanted) {
     has = wanted;

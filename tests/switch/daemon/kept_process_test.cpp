@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 
 #include "tests/support/fake_log.h"
@@ -219,6 +221,30 @@ TEST_F(KeptProcessTest, APartWhoseDescriptorIsAnotherOneNowIsDropped) {
   EXPECT_EQ(before.value()->switches[0].parts[0].descriptors[0].number, 300);
   EXPECT_LT(::fcntl(301, F_GETFD), 0) << "what nobody uses is closed";
   ::close(300);
+}
+
+// A client left, and the next one has its number, while descriptors were given.
+TEST_F(KeptProcessTest, OfANumberThatIsGivenTwiceTheLaterOneCounts) {
+  constexpr int kNumber = 310;
+  add_client(kNumber, Time(8));
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  UniqueFd left(ends[0]);
+  const UniqueFd far_end(ends[1]);
+  UniqueFd next = any_descriptor();
+  for (const auto& [since, descriptor] : {std::pair{Time(7), &left}, {Time(8), &next}}) {
+    KeeperMessage give{.kind = Kind::give, .number = kNumber, .since = since};
+    ASSERT_EQ(keeper.send(give, descriptor->get()), KeeperLink::Sent::done);
+    descriptor->reset();
+  }
+  keeper.send({.kind = Kind::state}, seal_bytes(encode_handover(state)).take().get());
+  keeper.send({.kind = Kind::go});
+  const Result<std::optional<HandoverState>> before = kept.begin();
+  ASSERT_TRUE(before && before.value());
+  EXPECT_EQ(before.value(), state);
+  char byte = 0;
+  EXPECT_EQ(::recv(far_end.get(), &byte, 1, MSG_DONTWAIT), 0) << "nobody has the other one";
+  ::close(kNumber);
 }
 
 TEST_F(KeptProcessTest, WhatTakesItsTimeIsDoneWhileNobodyWaits) {
