@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,12 @@ class GatewayError(Exception):
 
 
 class GatewayProcess:
-    def __init__(self, directory: Path, netns: NetNamespace | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        netns: NetNamespace | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.events: list[dict[str, Any]] = []
         self.log: list[dict[str, Any]] = []
@@ -66,6 +71,7 @@ class GatewayProcess:
             preexec_fn=place,
             pass_fds=(3, 4, 5),
             stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
         )
         for fd in high:
             os.close(fd)

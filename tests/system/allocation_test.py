@@ -16,6 +16,7 @@ from starving import (
     OF_NETWORKS,
     Question,
     Way,
+    starve_kept_networks,
     starve_kept_switch,
     starve_networks,
     starve_switch,
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.ours
 # Of the many allocations of a reload, and of what a keeper is told, some.
 RELOAD_STEP = 29
 KEPT_STEP = 11
+KEPT_RELOAD_STEP = 397
 
 
 def name(question: Callable[..., Question]) -> str:
@@ -55,3 +57,12 @@ def test_networks(
 ) -> None:
     step = RELOAD_STEP if name(question).startswith("reload") else 1
     print(f"{starve_networks(directory, question, Way(COUNTS[count], step))} allocations")
+
+
+@pytest.mark.parametrize("question", OF_NETWORKS, ids=name)
+def test_kept_networks(
+    directory: Path, question: Callable[[NetworksDaemon, Faults], Question]
+) -> None:
+    step = KEPT_RELOAD_STEP if name(question).startswith("reload") else KEPT_STEP
+    ways = [Way(count, step) for count in COUNTS.values()]
+    print(f"{starve_kept_networks(directory, question, *ways)} allocations")
