@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from faults import Faults
 from networks_daemon import NetworksDaemon
-from starving import STARVING_S, Question, Way, guests, starve
+from starving import STARVING_S, Question, Way, for_each_allocation, guests, starve
 from waiting import readable, wait_until
 
 LAB = """
@@ -30,8 +29,8 @@ from = "unix:$DIR/web"
 to = "10.0.2.15:80"
 """
 
-# Who finds no memory; None: all of them, and the gateway that is being started.
-PROGRAMS = {"daemon": "lanyardd", "spawner": "lanyard-spawner", "everybody": None}
+SPAWNER = "lanyard-spawner"
+DAEMON = "lanyardd"
 
 
 def accepts(path: Path) -> bool:
@@ -39,24 +38,27 @@ def accepts(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
-def shown(daemon: NetworksDaemon) -> dict[str, Any]:
-    gateway: dict[str, Any] = daemon.rpc("network.show", network="nat")["gateway"]
-    return gateway
+def ask(daemon: NetworksDaemon, method: str, **params: Any) -> dict[str, Any]:
+    """By a connection of its own: others are cut off."""
+    with daemon.client() as client:
+        return client.call(method, **params)
+
+
+def serving(daemon: NetworksDaemon, other_than: int) -> int:
+    """The pid of a gateway that serves; 0: none."""
+    now = ask(daemon, "network.show", network="nat")["gateway"]
+    return int(now["pid"]) if now["serving"] and now["pid"] != other_than else 0
 
 
 def restart(daemon: NetworksDaemon, faults: Faults) -> Question:
     """In a network that is new each time: it has not yet had a gateway that ended too often."""
 
-    def is_back(killed: int) -> bool:
-        now = shown(daemon)
-        return bool(now["serving"]) and now["pid"] != killed
-
     def question() -> Iterator[None]:
         daemon.write_config(NAT)
-        daemon.rpc("config.reload")
+        ask(daemon, "config.reload")
         with daemon.client() as watcher:
             watcher.call("event.subscribe", kinds="gateway.started")
-            gateway = daemon.gateway_pid("nat")
+            gateway = serving(daemon, 0)
             yield
             failed = faults.failed("malloc")
             os.kill(gateway, signal.SIGKILL)
@@ -67,18 +69,43 @@ def restart(daemon: NetworksDaemon, faults: Faults) -> Question:
             )
             readable(watcher.socket, STARVING_S)
         yield
-        wait_until("another serves", lambda: is_back(gateway))
-        assert accepts(daemon.directory / "web"), "its forward is lost"
+        wait_until("another serves", lambda: serving(daemon, gateway))
+        wait_until("its forward is there", lambda: accepts(daemon.directory / "web"))
         daemon.write_config(LAB)
-        daemon.rpc("config.reload")
+        ask(daemon, "config.reload")
 
     return question
 
 
-def starve_restart(directory: Path, program: str | None, way: Way) -> int:
+def by_the_daemon(daemon: NetworksDaemon, faults: Faults) -> Question:
+    return restart(daemon, faults)
+
+
+def by_the_spawner(daemon: NetworksDaemon, faults: Faults) -> Question:
+    return restart(daemon, faults)
+
+
+def by_everybody(daemon: NetworksDaemon, faults: Faults) -> Question:
+    """The gateway finds no memory, either, while it is being started."""
+    return restart(daemon, faults)
+
+
+OF_A_RESTART = [by_the_daemon, by_the_spawner, by_everybody]
+
+
+def starve_restart(
+    directory: Path, question: Callable[[NetworksDaemon, Faults], Question], way: Way
+) -> int:
+    program = {by_the_daemon: DAEMON, by_the_spawner: SPAWNER}.get(question)
     faults = Faults(directory)
     only = {"LANYARD_FAULTS_PROGRAM": program} if program else {}
     with NetworksDaemon(LAB, gateway=None, env={**faults.env, **only}) as daemon:
         daemon.rpc("log.set", level="error")
         with guests(daemon.socket("lab")):
-            return starve(faults, daemon.pid, restart(daemon, faults), way)
+            asked = question(daemon, faults)
+            if program:
+                return starve(faults, daemon.pid, asked, way)
+            # What those have that were killed counts for ever, so no block can be said to be left.
+            for _ in range(way.rounds):
+                tried = for_each_allocation(faults, asked, way.count, way.step)
+    return tried
