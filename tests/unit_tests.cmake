@@ -102,6 +102,7 @@ add_executable(lanyard_tests
   switch/control/rpc_server_test.cpp
   switch/daemon/confinement_test.cpp
   switch/daemon/gateway_listeners_test.cpp
+  switch/daemon/gateway_process_test.cpp
   switch/daemon/handover_frames_test.cpp
   switch/daemon/handover_state_test.cpp
   switch/daemon/network_plugins_test.cpp

@@ -59,7 +59,7 @@ Result<UniqueFd> DaemonListeners::answer_to(std::uint64_t id) const {
     Result<Received> received = receive(socket_.get());
     if (received) {
       Received& one = received.value();
-      if (one.answer.id != id) continue;
+      if (one.answer.id != id && one.answer.id != ListenerAnswer::kAnyId) continue;
       if (one.answer.code != 0) return system_error(one.answer.code);
       // No number was free for it here.
       if (!one.descriptor) return system_error(EMFILE);

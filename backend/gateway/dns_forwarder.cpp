@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
+#include <utility>
 
 #include "switch/base/text.h"
 
@@ -96,6 +98,17 @@ bool DnsForwarder::query(const Asker& asker, std::span<const std::uint8_t> messa
 void DnsForwarder::forward(const Asker& asker, const DnsMessage& query,
                            std::span<const std::uint8_t> message, Time now) {
   const std::uint64_t id = next_id_++;
+  try {
+    begin(id, asker, query, message, now);
+  } catch (const std::bad_alloc&) {
+    // Or it would pass for the question that its guest asks again.
+    if (pendings_.contains(id)) forget(id);
+    throw;
+  }
+}
+
+void DnsForwarder::begin(std::uint64_t id, const Asker& asker, const DnsMessage& query,
+                         std::span<const std::uint8_t> message, Time now) {
   Pending& pending = pendings_[id];
   pending.asker = asker;
   pending.question = query.questions.front();
@@ -108,12 +121,18 @@ void DnsForwarder::forward(const Asker& asker, const DnsMessage& query,
       pending.query[query.edns->udp_size_offset] = static_cast<std::uint8_t>(kDnsUdpSizeMax >> 8);
       pending.query[query.edns->udp_size_offset + 1] = static_cast<std::uint8_t>(kDnsUdpSizeMax);
     }
-    duplicates_.insert(duplicate_key(asker, pending.guest_id, pending.question));
   }
   pending.order = order_of_asking();
   pending.ends = now + kQueryTimeMax;
+  if (asker.connection == 0) {
+    pending.duplicate =
+        duplicates_.insert(duplicate_key(asker, pending.guest_id, pending.question)).first;
+  }
   ++pending_by_guest_[asker.guest.number()];
+  pending.is_counted = true;
   ++counters_.forwarded;
+  // It ends whatever happens to it.
+  set_due(id, pending.ends);
   probe_dead(id, now);
   ask_next(id, now);
 }
@@ -214,9 +233,15 @@ void DnsForwarder::go_on(std::uint64_t id, Time now) {
 
 void DnsForwarder::set_due(std::uint64_t id, Time due) {
   Pending& pending = pendings_.at(id);
-  deadlines_.erase({pending.due, id});
-  pending.due = std::min(due, pending.ends);
-  deadlines_.insert({pending.due, id});
+  auto deadline = deadlines_.extract({pending.due, id});
+  const Time fresh = std::min(due, pending.ends);
+  if (deadline.empty()) {
+    deadlines_.insert({fresh, id});
+  } else {
+    deadline.value() = {fresh, id};
+    deadlines_.insert(std::move(deadline));
+  }
+  pending.due = fresh;
 }
 
 bool DnsForwarder::is_reply_to(const Attempt& attempt, const DnsHead& head) const {
@@ -336,7 +361,7 @@ void DnsForwarder::finish(std::uint64_t id, std::vector<std::uint8_t> reply) {
 
 void DnsForwarder::forget(std::uint64_t id) {
   Pending& pending = pendings_.at(id);
-  for (const DnsAttemptId open : std::vector<DnsAttemptId>(pending.attempts)) {
+  for (const DnsAttemptId open : std::exchange(pending.attempts, {})) {
     Attempt& attempt = attempts_.at(open);
     if (!attempt.probe) {
       end_attempt(open);
@@ -346,12 +371,12 @@ void DnsForwarder::forget(std::uint64_t id) {
     attempt.pending = 0;
     probe_deadlines_.insert({attempt.expires, open});
   }
-  if (pending.asker.connection == 0) {
-    duplicates_.erase(duplicate_key(pending.asker, pending.guest_id, pending.question));
-  }
+  if (pending.duplicate) duplicates_.erase(*pending.duplicate);
   deadlines_.erase({pending.due, id});
-  const auto account = pending_by_guest_.find(pending.asker.guest.number());
-  if (--account->second == 0) pending_by_guest_.erase(account);
+  if (pending.is_counted) {
+    const auto account = pending_by_guest_.find(pending.asker.guest.number());
+    if (--account->second == 0) pending_by_guest_.erase(account);
+  }
   pendings_.erase(id);
 }
 

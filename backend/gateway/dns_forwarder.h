@@ -119,6 +119,7 @@ class DnsForwarder {
     bool waited_for = true;  // not a probe, not expired
     bool probe = false;
   };
+  using DuplicateKey = std::tuple<Asker, std::uint16_t, std::uint16_t, std::string>;
   struct Pending {
     Asker asker;
     DnsQuestion question;
@@ -132,8 +133,9 @@ class DnsForwarder {
     std::vector<std::uint8_t> refusal;
     Time due{0};
     Time ends{0};
+    std::optional<std::set<DuplicateKey>::iterator> duplicate;  // of one by UDP
+    bool is_counted = false;                                    // as one of its guest's
   };
-  using DuplicateKey = std::tuple<Asker, std::uint16_t, std::uint16_t, std::string>;
 
   void answer(const Asker& asker, std::span<const std::uint8_t> reply) {
     context_.reply(asker, reply);
@@ -143,6 +145,8 @@ class DnsForwarder {
                                   std::span<const std::uint8_t> message);
   void forward(const Asker& asker, const DnsMessage& query, std::span<const std::uint8_t> message,
                Time now);
+  void begin(std::uint64_t id, const Asker& asker, const DnsMessage& query,
+             std::span<const std::uint8_t> message, Time now);
   std::vector<ResolverRef> order_of_asking();
   void probe_dead(std::uint64_t id, Time now);
   void ask_next(std::uint64_t id, Time now);

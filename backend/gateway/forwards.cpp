@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "switch/base/text.h"
+#include "switch/base/transient_error.h"
 #include "switch/base/unix_socket.h"
 #include "switch/network/port_holder.h"
 
@@ -22,6 +23,10 @@ const char* word(Transport transport) {
 
 bool is_any(const IpAddress& address) {
   return address.is_v4() ? address.v4().is_unspecified() : address.v6().is_unspecified();
+}
+
+bool passes(int code) {
+  return is_transient(code) || code == EMFILE || code == ENFILE || code == ETIMEDOUT;
 }
 
 bool ports_meet(const ForwardConfig& a, const ForwardConfig& b) {
@@ -136,6 +141,7 @@ Result<void> Forwards::open(Entry& entry) {
   const ForwardConfig& config = entry.config;
   auto guest = resolve(config);
   if (!guest) {
+    entry.is_due = false;
     entry.problem = guest.error().text;
     return guest.error();
   }
@@ -144,9 +150,11 @@ Result<void> Forwards::open(Entry& entry) {
     if (code == 0) continue;
     Error error = cannot_listen(config, port, code);
     while (port-- > 0) engine_.unlisten(config, port);
+    entry.is_due = passes(code);
     entry.problem = error.text;
     return error;
   }
+  entry.is_due = false;
   entry.guest = guest.value();
   entry.problem.clear();
   return {};
@@ -237,11 +245,25 @@ void Forwards::reconfigure(const std::vector<ForwardConfig>& before,
 }
 
 void Forwards::guests_changed() {
+  for (auto& [name, entry] : entries_) entry.is_due = true;
+  try_again();
+}
+
+bool Forwards::wants_retry() const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [](const auto& named) { return named.second.is_due; });
+}
+
+void Forwards::try_again() {
   for (auto& [name, entry] : entries_) {
+    if (!entry.is_due) continue;
     auto guest = resolve(entry.config);
-    if (guest && entry.guest && guest.value() == *entry.guest) continue;
+    if (guest && entry.guest && guest.value() == *entry.guest) {
+      entry.is_due = false;
+      continue;
+    }
     close(entry);
-    if (auto opened = open(entry); !opened) entry.problem = opened.error().text;
+    (void)open(entry);
   }
 }
 

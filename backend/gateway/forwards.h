@@ -5,7 +5,8 @@
 //
 // What makes it hard: a guest may be given by a name that nobody has yet, or that moves to another
 // address with the next lease, so a forward exists without listening, and is aimed again when the
-// guests change (open flows stay). And "address already in use" helps nobody: the sentence says
+// guests change (open flows stay). A gateway that has come back with too little memory has its
+// forwards as soon as there is enough. And "address already in use" helps nobody: the sentence says
 // which of our forwards has the port, or which process.
 // Gateway thread only.
 #pragma once
@@ -57,6 +58,10 @@ class Forwards {
   void reconfigure(const std::vector<ForwardConfig>& before,
                    const std::vector<ForwardConfig>& wanted);
   void guests_changed();
+  // Some could not listen for a reason that passes, such as no memory, or were given up midway:
+  // try_again() is to be called after a while.
+  bool wants_retry() const;
+  void try_again();
   // Nothing listens any more.
   void close_all();
 
@@ -69,6 +74,7 @@ class Forwards {
     ForwardConfig config;
     std::optional<IpAddress> guest;  // listens for it
     std::string problem;
+    bool is_due = false;  // to be opened, or aimed at another guest
   };
 
   Result<void> check(const ForwardConfig& config) const;

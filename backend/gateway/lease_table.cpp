@@ -29,9 +29,26 @@ const LeaseTable::Row* LeaseTable::find_name(const std::string& name) const {
 }
 
 void LeaseTable::put(Row row) {
-  erase(row.lease.address);
-  const Row& placed = rows_.emplace(row.lease.address, std::move(row)).first->second;
-  enter_indexes(placed);
+  const Ipv4Address address = row.lease.address;
+  LeaseTable fresh;
+  fresh.enter_indexes(fresh.rows_.emplace(address, std::move(row)).first->second);
+  erase(address);
+  rows_.merge(fresh.rows_);
+  take_indexes(fresh);
+}
+
+void LeaseTable::take_indexes(LeaseTable& fresh) {
+  for (auto [ours, theirs] :
+       {std::pair{&by_client_, &fresh.by_client_}, {&by_name_, &fresh.by_name_}}) {
+    for (const auto& [key, address] : *theirs) {
+      if (const auto at = ours->find(key); at != ours->end()) at->second = address;
+    }
+    ours->merge(*theirs);
+  }
+  by_mac_.merge(fresh.by_mac_);
+  ends_.merge(fresh.ends_);
+  expired_.merge(fresh.expired_);
+  for (std::size_t i = 0; i < std::size(counts_); ++i) counts_[i] += fresh.counts_[i];
 }
 
 void LeaseTable::erase(Ipv4Address address) {

@@ -13,7 +13,6 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -43,15 +42,20 @@ class LeaseTable {
   const Row* find_name(const std::string& name) const;
   std::size_t count(LeaseState state) const { return counts_[static_cast<std::size_t>(state)]; }
 
-  // Instead of what is there. The client must have no other row.
+  // Instead of what is there. The client must have no other row. This and change() do nothing at
+  // std::bad_alloc: a lease that is lost halfway would be another one with the next question.
   void put(Row row);
   template <typename Change>
   void change(Ipv4Address address, Change change_row) {
     const auto at = rows_.find(address);
     if (at == rows_.end()) return;
+    Row changed = at->second;
+    change_row(changed);
+    LeaseTable fresh;
+    fresh.enter_indexes(changed);
     leave_indexes(at->second);
-    change_row(at->second);
-    enter_indexes(at->second);
+    at->second = std::move(changed);
+    take_indexes(fresh);
   }
   void erase(Ipv4Address address);
 
@@ -63,11 +67,13 @@ class LeaseTable {
  private:
   void enter_indexes(const Row& row);
   void leave_indexes(const Row& row);
+  // Those of one row, without memory.
+  void take_indexes(LeaseTable& fresh);
 
   Rows rows_;
-  std::unordered_map<std::string, Ipv4Address> by_client_;
-  std::unordered_multimap<std::uint64_t, Ipv4Address> by_mac_;
-  std::unordered_map<std::string, Ipv4Address> by_name_;
+  std::map<std::string, Ipv4Address> by_client_;
+  std::multimap<std::uint64_t, Ipv4Address> by_mac_;
+  std::map<std::string, Ipv4Address> by_name_;
   std::set<std::pair<Time, Ipv4Address>> ends_;
   std::set<std::pair<Time, Ipv4Address>> expired_;
   std::size_t counts_[5] = {};

@@ -21,6 +21,7 @@ namespace lanyard {
 namespace {
 
 constexpr Duration kSweepPeriodMax = std::chrono::seconds(10);
+constexpr Duration kRetryPause = std::chrono::milliseconds(100);
 constexpr Duration kSweepPeriodMin = std::chrono::milliseconds(250);
 
 union AnySocketName {
@@ -137,6 +138,8 @@ Result<void> NatTranslator::start() {
     if (!row.problem.empty()) context_.log.warning("forward {}: {}", row.config.name, row.problem);
   }
   const Duration shortest = std::min(context_.patience.established, context_.patience.transitory);
+  retry_ = context_.loop.prepare([this] { retry_forwards(); });
+  look_after_forwards();
   sweep_ = context_.loop.every(std::clamp(shortest / 4, kSweepPeriodMin, kSweepPeriodMax),
                                [this] { sweep(); });
   return {};
@@ -174,6 +177,7 @@ Result<void> NatTranslator::reconfigure(const NetworkConfig& config) {
   output_.set_mtu(config.mtu);
   udp_->set_network(config);
   forwards_.reconfigure(before, config.forwards);
+  look_after_forwards();
   return {};
 }
 
@@ -244,7 +248,17 @@ void NatTranslator::set_dns_tcp_ports(std::uint16_t loopback4, std::uint16_t loo
 }
 
 void NatTranslator::guests_changed() {
-  forwards_.guests_changed();
+  context_.loop.run([this] { forwards_.guests_changed(); });
+  look_after_forwards();
+}
+
+void NatTranslator::retry_forwards() {
+  context_.loop.run([this] { forwards_.try_again(); });
+  look_after_forwards();
+}
+
+void NatTranslator::look_after_forwards() {
+  if (forwards_.wants_retry()) retry_.hurry(kRetryPause);
 }
 
 std::vector<std::pair<std::string, std::uint64_t>> NatTranslator::counters() const {

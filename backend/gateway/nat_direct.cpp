@@ -43,7 +43,10 @@ void NatTranslator::open_direct(const NatPacket& packet) {
   FlowEntry* const flow = admit(packet);
   if (flow == nullptr) return;
   flow->guest_segment_size = packet.segment_size;
-  const auto opened = direct_.open(packet, router_mac_, output_.mtu(), target_of(*flow, packet.v6));
+  Result<TcpEngine::Opened> opened = Error{ENOMEM, "no memory"};
+  const bool tried = context_.loop.run([&] {
+    opened = direct_.open(packet, router_mac_, output_.mtu(), target_of(*flow, packet.v6));
+  });
   if (opened) {
     flow->direct = opened.value().number;
     attach(*flow, opened.value().fd);
@@ -52,6 +55,8 @@ void NatTranslator::open_direct(const NatPacket& packet) {
   }
   flow_gone(*flow);
   flows_.erase(packet.key);
+  // The guest asks again.
+  if (!tried) return;
   const int code = opened.error().code;
   if (unreachable_by(code, packet.v6)) return say_unreachable(packet, code);
   counters_.count(NatEvent::resets_sent);

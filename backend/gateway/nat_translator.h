@@ -65,6 +65,8 @@ class NatTranslator final : public Nat,
   Result<void> start();
   Result<std::unique_ptr<HostAddressWatch>> watch_host_addresses(const Policy& policy);
   void sweep();
+  void retry_forwards();
+  void look_after_forwards();
   void end_idle_connections(Time now);
   void end_connection(FlowEntry& flow);
 
@@ -154,6 +156,7 @@ class NatTranslator final : public Nat,
   std::vector<std::uint8_t> scratch_;
   std::unique_ptr<HostAddressWatch> host_watch_;
   EventLoop::Timer sweep_;
+  EventLoop::Timer retry_;       // of forwards that could not listen for a moment
   std::size_t flows_swept_ = 0;  // how many there were after the last sweep
   TcpEngine direct_;
   std::unique_ptr<UdpRelay> udp_;

@@ -90,7 +90,7 @@ struct SlirpEngine::Impl {
     std::uint32_t timeout_ms = 0;
     slirp_pollfds_fill(
         slirp, &timeout_ms,
-        [](int fd, int, void* to) {
+        [](int fd, int, void* to) noexcept {
           static_cast<std::set<int>*>(to)->insert(fd);
           return -1;
         },
@@ -98,14 +98,17 @@ struct SlirpEngine::Impl {
     return all;
   }
 
+  // What finds no memory in one of them ends the process: libslirp knows no exceptions, and one
+  // that went through it has left its list of sockets with an end that was none.
   void set_callbacks() {
-    callbacks.send_packet = [](const void* bytes, std::size_t size, void* opaque) -> ssize_t {
+    callbacks.send_packet = [](const void* bytes, std::size_t size,
+                               void* opaque) noexcept -> ssize_t {
       // Its own buffer on its stack, const only in the signature.
       auto* octets = static_cast<std::uint8_t*>(const_cast<void*>(bytes));
       engine(opaque).sends({octets, size});
       return static_cast<ssize_t>(size);
     };
-    callbacks.guest_error = [](const char* text, void* opaque) {
+    callbacks.guest_error = [](const char* text, void* opaque) noexcept {
       log_line(nullptr, G_LOG_LEVEL_WARNING, text, opaque);
     };
     callbacks.clock_get_ns = [](void* opaque) -> std::int64_t {
@@ -115,8 +118,8 @@ struct SlirpEngine::Impl {
     callbacks.timer_new_opaque = [](SlirpTimerId, void*, void* opaque) { return opaque; };
     callbacks.timer_free = [](void*, void*) {};
     callbacks.timer_mod = [](void*, std::int64_t, void*) {};
-    callbacks.register_poll_fd = [](int fd, void* opaque) { engine(opaque).opened(fd); };
-    callbacks.unregister_poll_fd = [](int fd, void* opaque) { engine(opaque).closed(fd); };
+    callbacks.register_poll_fd = [](int fd, void* opaque) noexcept { engine(opaque).opened(fd); };
+    callbacks.unregister_poll_fd = [](int fd, void* opaque) noexcept { engine(opaque).closed(fd); };
     callbacks.notify = [](void*) {};
     callbacks.init_completed = [](Slirp* made, void* opaque) {
       engine(opaque).impl_->slirp = made;
@@ -284,7 +287,8 @@ void SlirpEngine::poll(bool with_sockets) {
   entered_ = true;
   slirp_pollfds_poll(
       impl_->slirp, with_sockets ? 0 : 1,
-      [](int index, void* opaque) { return Impl::engine(opaque).ready_events(index); }, this);
+      [](int index, void* opaque) noexcept { return Impl::engine(opaque).ready_events(index); },
+      this);
 }
 
 void SlirpEngine::turn() {
@@ -329,7 +333,9 @@ void SlirpEngine::fill() {
   std::uint32_t timeout_ms = 1000;
   slirp_pollfds_fill(
       impl_->slirp, &timeout_ms,
-      [](int fd, int asked, void* opaque) { return Impl::engine(opaque).add_poll(fd, asked); },
+      [](int fd, int asked, void* opaque) noexcept {
+        return Impl::engine(opaque).add_poll(fd, asked);
+      },
       this);
   // What was not asked for is not wanted.
   std::erase_if(armed_, [this](int fd) {

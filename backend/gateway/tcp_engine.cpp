@@ -235,8 +235,8 @@ bool TcpEngine::watch(Connection& connection) {
   std::uint32_t wanted = connection.watched | kReadEvents;
   if (!connection.is_connected || connection.flow.receiver().waits_for_host()) wanted |= EPOLLOUT;
   if (wanted == connection.watched) return true;
-  connection.watched = wanted;
   if (connection.events) {
+    connection.watched = wanted;
     connection.events.set_events(wanted);
     return true;
   }
@@ -244,6 +244,7 @@ bool TcpEngine::watch(Connection& connection) {
   auto made = loop_.watch(connection.fd.get(), wanted,
                           [this, number](std::uint32_t events) { on_events(number, events); });
   if (!made) return false;
+  connection.watched = wanted;
   connection.events = made.take();
   return true;
 }

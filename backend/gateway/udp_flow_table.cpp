@@ -12,13 +12,16 @@ constexpr std::uint8_t kTurnsOfConversation = 2;
 
 UdpFlow& UdpFlowTable::insert(const FlowKey& key, Direction first, Time now) {
   const auto kind = key.target_port == kDnsPort ? UdpFlow::Class::query : UdpFlow::Class::fresh;
-  std::list<UdpFlow>& flows = list_of(kind);
-  UdpFlow& flow = flows.emplace_back();
+  // Not in a list before it has a place: nobody could end it.
+  std::list<UdpFlow> made(1);
+  places_[key] = made.begin();
+  UdpFlow& flow = made.front();
   flow.key = key;
   flow.seen = now;
   flow.kind = kind;
   flow.last = first;
-  places_[key] = std::prev(flows.end());
+  std::list<UdpFlow>& flows = list_of(kind);
+  flows.splice(flows.end(), made);
   return flow;
 }
 

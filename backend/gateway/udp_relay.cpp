@@ -134,7 +134,14 @@ UdpFlow* UdpRelay::open(const NatPacket& packet) {
     gate_.refuse(packet, NatEvent::flow_table_full);
     return nullptr;
   }
-  UdpFlow& flow = flows_.insert(packet.key, Direction::from_guest, loop_.now());
+  UdpFlow* made = nullptr;
+  if (!loop_.run([&] { made = &flows_.insert(packet.key, Direction::from_guest, loop_.now()); })) {
+    // Nobody would close it.
+    if (mapping->flows == 0 && !mapping->is_forward) mappings_.erase(FlowKey(mapping->endpoint));
+    gate_.flow_ended(account);
+    return nullptr;
+  }
+  UdpFlow& flow = *made;
   flow.account = account;
   flow.has_account = true;
   flow.mapping = mapping;

@@ -36,8 +36,11 @@ Result<std::unique_ptr<GatewayListeners>> GatewayListeners::open(EventLoop& loop
   std::unique_ptr<GatewayListeners> made(
       new GatewayListeners(log, sockets, std::move(network), std::move(socket)));
   Result<EventLoop::Watch> watch =
-      loop.watch(made->socket_.get(), EPOLLIN,
-                 [listeners = made.get()](std::uint32_t) { listeners->on_readable(); });
+      loop.watch(made->socket_.get(), EPOLLIN, [&loop, listeners = made.get()](std::uint32_t) {
+        if (loop.run([=] { listeners->on_readable(); })) return;
+        // It waits, and so does every frame for it.
+        listeners->answer(ListenerAnswer::kAnyId, Error{ENOMEM, "no memory"});
+      });
   if (!watch) return watch.error();
   made->watch_ = watch.take();
   return made;

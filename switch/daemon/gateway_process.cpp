@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "switch/base/text.h"
@@ -22,6 +23,8 @@ constexpr Duration kShortLife = std::chrono::seconds(1);
 constexpr Duration kFirstPause = std::chrono::milliseconds(50);
 constexpr std::size_t kLineMax = std::size_t{4} << 20;
 constexpr std::size_t kOutputMax = std::size_t{4} << 20;
+// Short enough for a string without memory of its own.
+constexpr const char* kNoMemory = "no memory";
 
 std::string how_it_ended(int status) {
   if (WIFSIGNALED(status)) return fmt::format("was killed by signal {}", WTERMSIG(status));
@@ -38,11 +41,13 @@ GatewayProcess::GatewayProcess(EventLoop& loop, Log& log, Spawner& spawner, std:
       network_(std::move(network)),
       callbacks_(std::move(callbacks)) {
   bury_timer_ = loop_.prepare([this] { buried_.reset(); });
+  plug_timer_ = loop_.prepare([this] { plug(); });
+  restart_timer_ = loop_.prepare([this] { start_again(); });
 }
 
 GatewayProcess::~GatewayProcess() {
   callbacks_.changed = nullptr;
-  loop_.run([this] { fail_pending("its network is being taken down"); });
+  fail_pending("its network is being taken down");
   end_process(SIGTERM);
 }
 
@@ -63,17 +68,26 @@ Duration GatewayProcess::next_pause(Duration last, Duration lived) {
   return std::clamp<Duration>(last * 2, kFirstPause, kPauseMax);
 }
 
+// What finds no memory has failed as by anything else, and is tried again.
+template <typename Work>
+void GatewayProcess::attempt(Work&& work) {
+  if (!loop_.run(std::forward<Work>(work))) restart_after_failure(kNoMemory);
+}
+
 void GatewayProcess::start(Started started) {
   started_ = std::move(started);
-  if (Result<void> spawned = spawn(); !spawned) give_up(spawned.error().text);
+  attempt([this] {
+    if (Result<void> spawned = spawn(); !spawned) restart_after_failure(spawned.error().text);
+  });
 }
 
 Result<void> GatewayProcess::spawn() {
+  // Of one that could not be started, too: it has not lived long.
+  born_ = loop_.now();
   Result<StartedGateway> started = spawner_.start_gateway(network_);
   if (!started) return started.error();
   StartedGateway& gateway = started.value();
   pid_ = gateway.pid;
-  born_ = loop_.now();
   pidfd_ = std::move(gateway.process);
   Result<EventLoop::Watch> watch =
       loop_.watch(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { on_exit(); });
@@ -82,15 +96,19 @@ Result<void> GatewayProcess::spawn() {
   Result<void> talking = talk(std::move(gateway.control), std::move(gateway.listeners));
   if (!talking) return talking;
   // In the next round: the plug of its predecessor leaves at the end of this one.
-  plug_timer_ =
-      loop_.after(Duration{0}, [this, fd = std::make_shared<UniqueFd>(std::move(gateway.frames))] {
-        plug_timer_.reset();
-        if (Result<void> plugged = callbacks_.plug(std::move(*fd)); !plugged) {
-          return restart_after_failure(plugged.error().text);
-        }
-        send_configuration();
-      });
+  frames_ = std::move(gateway.frames);
+  plug_timer_.hurry();
   return {};
+}
+
+void GatewayProcess::plug() {
+  if (!frames_) return;
+  attempt([this] {
+    if (Result<void> plugged = callbacks_.plug(std::move(frames_)); !plugged) {
+      return restart_after_failure(plugged.error().text);
+    }
+    send_configuration();
+  });
 }
 
 Result<void> GatewayProcess::talk(UniqueFd control, UniqueFd listeners) {
@@ -127,17 +145,13 @@ std::optional<HandoverPart> GatewayProcess::handover() const {
 }
 
 void GatewayProcess::resume(const HandoverPart* part) {
-  if (part != nullptr) {
-    if (const Result<void> gone_on = go_on_with(*part); !gone_on) {
-      return restart_after_failure(gone_on.error().text);
-    }
+  attempt([&] {
+    const Result<void> gone_on = part != nullptr ? go_on_with(*part) : spawn();
+    if (!gone_on) return restart_after_failure(gone_on.error().text);
+    if (part == nullptr) return;
     serving_ = true;
     if (callbacks_.changed) callbacks_.changed(true, {});
-    return;
-  }
-  if (const Result<void> spawned = spawn(); !spawned) {
-    restart_after_failure(spawned.error().text);
-  }
+  });
 }
 
 // Its parts: control connection, process, the sockets it listens at, frames.
@@ -166,7 +180,9 @@ Result<void> GatewayProcess::go_on_with(const HandoverPart& part) {
 void GatewayProcess::send_configuration() {
   const Json params = callbacks_.configuration();
   request("configure", params, kConfigureDeadline,
-          [this, params](const RpcError* error, const Json&) { configured(params, error); });
+          [this, params](const RpcError* error, const Json&) {
+            attempt([&] { configured(params, error); });
+          });
 }
 
 void GatewayProcess::configured(const Json& sent, const RpcError* error) {
@@ -192,22 +208,32 @@ void GatewayProcess::request(std::string_view method, const Json& params, Durati
   if (control_ == nullptr || control_->is_closed()) return unreachable("it is being restarted");
   if (pending_.size() >= kPendingMax) return unreachable("too many requests wait for it");
   const std::uint64_t id = next_id_++;
-  Pending& pending = pending_[id];
-  pending.reply = std::move(reply);
-  pending.deadline = loop_.after(deadline, [this, id, deadline] {
-    const auto found = pending_.find(id);
-    if (found == pending_.end()) return;
-    const GatewayReply late = std::move(found->second.reply);
-    pending_.erase(found);
-    if (listeners_ != nullptr) listeners_->answered(id, false);
-    const RpcError error{
-        RpcCode::unreachable,
-        fmt::format("the gateway of {} (pid {}) has not answered for {} s", network_, pid_,
-                    std::chrono::duration_cast<std::chrono::seconds>(deadline).count())};
-    late(&error, nullptr);
+  const std::string line = rpc_request_line(id, method, params);
+  Pending pending{std::move(reply),
+                  loop_.after(deadline, [this, id, deadline] { too_late(id, deadline); })};
+  pending_.emplace(id, std::move(pending));
+  const bool sent = loop_.run([&] {
+    listeners_->asked(id, method, params);
+    control_->send(line);
   });
-  listeners_->asked(id, method, params);
-  control_->send(rpc_request_line(id, method, params));
+  if (sent) return;
+  // Whoever asks hears it from this, and not a second time at the deadline.
+  pending_.erase(id);
+  if (listeners_ != nullptr) listeners_->answered(id, false);
+  throw std::bad_alloc();
+}
+
+void GatewayProcess::too_late(std::uint64_t id, Duration deadline) {
+  auto found = pending_.extract(id);
+  if (found.empty()) return;
+  if (listeners_ != nullptr) listeners_->answered(id, false);
+  RpcError error{RpcCode::unreachable, kNoMemory};
+  loop_.run([&] {
+    error.message =
+        fmt::format("the gateway of {} (pid {}) has not answered for {} s", network_, pid_,
+                    std::chrono::duration_cast<std::chrono::seconds>(deadline).count());
+  });
+  found.mapped().reply(&error, nullptr);
 }
 
 void GatewayProcess::ask(std::string_view method, const Json& params, GatewayReply reply) {
@@ -263,52 +289,64 @@ void GatewayProcess::on_notification(const RpcRequest& request) {
 }
 
 void GatewayProcess::fail_pending(std::string_view why) {
-  const RpcError error{RpcCode::unreachable,
-                       fmt::format("the gateway of {} does not answer: {}", network_, why)};
+  RpcError error{RpcCode::unreachable, kNoMemory};
+  loop_.run(
+      [&] { error.message = fmt::format("the gateway of {} does not answer: {}", network_, why); });
   const std::map<std::uint64_t, Pending> pending = std::exchange(pending_, {});
-  for (const auto& [id, waiting] : pending) waiting.reply(&error, nullptr);
+  for (const auto& [id, waiting] : pending) {
+    loop_.run([&, &one = waiting] { one.reply(&error, nullptr); });
+  }
 }
 
 void GatewayProcess::on_exit() {
-  const Result<int> status = spawner_.gateway_status(pid_);
-  if (!status && status.error().code == EAGAIN) return;
-  const std::string how = status ? how_it_ended(status.value()) : "has ended";
-  log_.warning("the gateway of {} (pid {}) {}", network_, pid_, how);
-  pid_ = 0;
-  restart_after_failure(fmt::format("the gateway of {} {}", network_, how));
+  attempt([this] {
+    const Result<int> status = spawner_.gateway_status(pid_);
+    if (!status && status.error().code == EAGAIN) return;
+    const std::string how = status ? how_it_ended(status.value()) : "has ended";
+    log_.warning("the gateway of {} (pid {}) {}", network_, pid_, how);
+    std::string why = fmt::format("the gateway of {} {}", network_, how);
+    pid_ = 0;
+    restart_after_failure(std::move(why));
+  });
 }
 
-// Ends what is left of it and starts another, or tells who waits for the first one.
+// Ends what is left of it and starts another, or tells who waits for the first one. Needs no
+// memory: it is called for lack of it, and nobody would call again.
 void GatewayProcess::restart_after_failure(std::string why) {
   const bool served = std::exchange(serving_, false);
   const Duration lived = loop_.now() - born_;
   end_process(SIGKILL);
-  trouble_ = why;
-  callbacks_.unplug();
-  fail_pending(why);
-  if (served && callbacks_.changed) callbacks_.changed(false, why);
-  if (started_) return give_up(std::move(why));
-  const bool at_once = served && pause_ == Duration{0} && prompt_.allow(loop_.now());
-  if (!at_once) pause_ = next_pause(pause_, lived);
-  restart_timer_ = loop_.after(pause_, [this] {
-    restart_timer_.reset();
-    ++restarts_;
-    if (Result<void> spawned = spawn(); !spawned) {
-      log_.error("{}", spawned.error().text);
-      restart_after_failure(spawned.error().text);
-    }
+  trouble_ = std::move(why);
+  if (started_ == nullptr) {
+    const bool at_once = served && pause_ == Duration{0} && prompt_.allow(loop_.now());
+    if (!at_once) pause_ = next_pause(pause_, lived);
+    is_restart_due_ = true;
+    restart_timer_.hurry(pause_);
+  }
+  loop_.run([this] { callbacks_.unplug(); });
+  fail_pending(trouble_);
+  if (served && callbacks_.changed) loop_.run([this] { callbacks_.changed(false, trouble_); });
+  if (const Started started = std::exchange(started_, nullptr)) {
+    Result<void> failed = Error{EIO, kNoMemory};
+    loop_.run([&] { failed = Error{EIO, trouble_}; });
+    loop_.run([&] { started(failed); });
+  }
+}
+
+void GatewayProcess::start_again() {
+  if (!std::exchange(is_restart_due_, false)) return;
+  ++restarts_;
+  attempt([this] {
+    const Result<void> spawned = spawn();
+    if (spawned) return;
+    log_.error("{}", spawned.error().text);
+    restart_after_failure(spawned.error().text);
   });
 }
 
-void GatewayProcess::give_up(std::string why) {
-  end_process(SIGKILL);
-  trouble_ = std::move(why);
-  if (const Started started = std::exchange(started_, nullptr)) started(Error{EIO, trouble_});
-}
-
 void GatewayProcess::end_process(int signal) {
-  plug_timer_.reset();
-  restart_timer_.reset();
+  frames_.reset();
+  is_restart_due_ = false;
   exit_watch_.reset();
   listeners_.reset();
   if (control_ != nullptr) {
@@ -316,7 +354,7 @@ void GatewayProcess::end_process(int signal) {
     buried_ = std::move(control_);
     bury_timer_.hurry();
   }
-  // One that is not told ends with its control connection.
+  // One that is not told ends with its control connection, and the spawner sees to the rest.
   if (pid_ != 0) loop_.run([&] { spawner_.end_gateway(pid_, signal); });
   pid_ = 0;
   pidfd_.reset();

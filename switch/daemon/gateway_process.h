@@ -13,6 +13,9 @@
 //
 //   starting --configured--> serving --process ends--> pausing --> starting
 //
+// Each of these steps may find no memory, here or in the spawner; that is one more way to fail, and
+// the next start is near whatever has failed: its timers are there from the beginning.
+//
 // Lane thread only; nothing here waits for a gateway.
 #pragma once
 
@@ -99,7 +102,11 @@ class GatewayProcess {
   void configured(const Json& sent, const RpcError* error);
   void request(std::string_view method, const Json& params, Duration deadline, GatewayReply reply);
   void on_exit();
-  void give_up(std::string why);
+  template <typename Work>
+  void attempt(Work&& work);
+  void plug();
+  void start_again();
+  void too_late(std::uint64_t id, Duration deadline);
   void restart_after_failure(std::string why);
   void fail_pending(std::string_view why);
   void end_process(int signal);
@@ -118,8 +125,10 @@ class GatewayProcess {
   EventLoop::Watch exit_watch_;
   std::unique_ptr<LineChannel> control_;
   std::unique_ptr<GatewayListeners> listeners_;
+  UniqueFd frames_;  // until they are plugged in
   EventLoop::Timer plug_timer_;
   EventLoop::Timer restart_timer_;
+  bool is_restart_due_ = false;
   EventLoop::Timer bury_timer_;
   std::unique_ptr<LineChannel> buried_;
   std::map<std::uint64_t, Pending> pending_;

@@ -212,9 +212,10 @@ void Network::end_gateway() {
 
 Result<void> Network::plug_gateway(UniqueFd frames) {
   gateway_plug_ = std::make_unique<Attachment>(*lane_, nullptr);
-  // The backend takes the descriptor, also when it fails.
-  BackendOptions options("gateway", std::to_string(frames.release()));
+  BackendOptions options("gateway", std::to_string(frames.get()));
   options.set("port", std::to_string(kGatewayPort));
+  // The backend takes the descriptor, also when it fails.
+  (void)frames.release();
   return environment_.backends.open(options, *gateway_plug_);
 }
 

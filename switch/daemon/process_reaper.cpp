@@ -33,18 +33,18 @@ ProcessReaper::~ProcessReaper() {
   }
 }
 
-void ProcessReaper::end(pid_t pid, UniqueFd pidfd, int signal) {
+void ProcessReaper::end(pid_t pid, UniqueFd&& pidfd, int signal) {
   send_signal(pidfd, signal);
   send_signal(pidfd, SIGCONT);
   auto dying = std::make_unique<Dying>();
   Dying* const at = dying.get();
   at->pid = pid;
-  at->pidfd = std::move(pidfd);
   Result<EventLoop::Watch> watch =
-      loop_.watch(at->pidfd.get(), EPOLLIN, [this, at](std::uint32_t) { ended(*at); });
+      loop_.watch(pidfd.get(), EPOLLIN, [this, at](std::uint32_t) { ended(*at); });
   if (watch) at->watch = watch.take();
   at->deadline = loop_.after(kPatience, [at] { send_signal(at->pidfd, SIGKILL); });
   dying_.push_back(std::move(dying));
+  at->pidfd = std::move(pidfd);
 }
 
 void ProcessReaper::ended(const Dying& dying) {

@@ -26,8 +26,8 @@ class ProcessReaper {
   ProcessReaper& operator=(const ProcessReaper&) = delete;
 
   // Sends `signal` to a child of ours, or of a predecessor's, and sees to its end. `pidfd` is its
-  // descriptor.
-  void end(pid_t pid, UniqueFd pidfd, int signal);
+  // descriptor, and stays the caller's at std::bad_alloc.
+  void end(pid_t pid, UniqueFd&& pidfd, int signal);
   std::size_t size() const { return dying_.size(); }
 
  private:

@@ -2,6 +2,7 @@
 #include "switch/daemon/spawner_gateways.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include <cstring>
 #include <utility>
 
+#include "switch/base/poll_one.h"
 #include "switch/base/text.h"
 
 extern char** environ;
@@ -64,12 +66,17 @@ Error no_such(pid_t pid) {
 
 Result<pid_t> SpawnerGateways::execute(const std::string& network, int frames, int control,
                                        int listeners) const {
+  std::string name = "lanyard-gateway";
+  std::string argument = network;
+  std::string busy_poll = fmt::format("--busy-poll={}", program_.busy_poll_us);
+  std::array<char*, 4> arguments{name.data(), argument.data(), busy_poll.data(), nullptr};
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_adddup2(&actions, frames, kFramesFd);
-  ::posix_spawn_file_actions_adddup2(&actions, control, kControlFd);
-  ::posix_spawn_file_actions_adddup2(&actions, listeners, kListenersFd);
-  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  int code = ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  for (const auto& [end, number] :
+       {std::pair{frames, kFramesFd}, {control, kControlFd}, {listeners, kListenersFd}}) {
+    if (code == 0) code = ::posix_spawn_file_actions_adddup2(&actions, end, number);
+  }
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t signals;
@@ -81,13 +88,11 @@ Result<pid_t> SpawnerGateways::execute(const std::string& network, int frames, i
   ::posix_spawnattr_setpgroup(&attributes, 0);
   ::posix_spawnattr_setflags(
       &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  std::string name = "lanyard-gateway";
-  std::string argument = network;
-  std::string busy_poll = fmt::format("--busy-poll={}", program_.busy_poll_us);
-  std::array<char*, 4> arguments{name.data(), argument.data(), busy_poll.data(), nullptr};
   pid_t pid = 0;
-  const int code =
-      ::posix_spawnp(&pid, program_.path.c_str(), &actions, &attributes, arguments.data(), environ);
+  if (code == 0) {
+    code = ::posix_spawnp(&pid, program_.path.c_str(), &actions, &attributes, arguments.data(),
+                          environ);
+  }
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (code != 0) {
@@ -98,6 +103,7 @@ Result<pid_t> SpawnerGateways::execute(const std::string& network, int frames, i
 }
 
 Result<SpawnerAnswer> SpawnerGateways::start(const std::string& network) {
+  forget_ended(network);
   if (running_.size() >= kRunningMax) {
     return Error{EAGAIN, fmt::format("{} gateways run already", running_.size())};
   }
@@ -109,45 +115,75 @@ Result<SpawnerAnswer> SpawnerGateways::start(const std::string& network) {
   if (!listeners) return listeners.error();
   raise_buffers(frames.value().ours.get());
   raise_buffers(frames.value().theirs.get());
+  // All the memory beforehand: a process that runs must be known.
+  Entry entry = make_entry(network);
+  SpawnerAnswer started;
+  started.descriptors.reserve(4);
   const Result<pid_t> pid = execute(network, frames.value().theirs.get(),
                                     control.value().theirs.get(), listeners.value().theirs.get());
   if (!pid) return pid.error();
-  if (Result<void> watched = watch(pid.value()); !watched) {
+  const UniqueFd* const process = watch(pid.value(), std::move(entry));
+  if (process == nullptr) {
+    const Error error{errno, fmt::format("pidfd_open: {}", std::strerror(errno))};
     ::kill(pid.value(), SIGKILL);
     ::waitpid(pid.value(), nullptr, 0);
-    return watched.error();
+    return error;
   }
-  SpawnerAnswer started;
   started.value = pid.value();
-  started.descriptors.emplace_back(::fcntl(running_[pid.value()].get(), F_DUPFD_CLOEXEC, 0));
+  started.descriptors.emplace_back(::fcntl(process->get(), F_DUPFD_CLOEXEC, 0));
   for (Result<Pair>* const pair : {&frames, &control, &listeners}) {
     started.descriptors.push_back(std::move(pair->value().ours));
   }
   return started;
 }
 
-Result<void> SpawnerGateways::watch(pid_t pid) {
+// One that the daemon has had no memory to hear of, or to see to the end of, has lost its control
+// connection and ends by itself.
+void SpawnerGateways::forget_ended(const std::string& network) {
+  const bool all = running_.size() >= kRunningMax;
+  std::erase_if(running_, [&](const auto& one) {
+    const auto& [pid, running] = one;
+    if (!all && running.network != network) return false;
+    if (poll_one(running.process.get(), POLLIN, Duration{0}) == 0) return false;
+    const pid_t ended = ::waitpid(pid, nullptr, WNOHANG);
+    return ended == pid || (ended < 0 && errno == ECHILD);
+  });
+}
+
+SpawnerGateways::Entry SpawnerGateways::make_entry(const std::string& network) {
+  std::map<pid_t, Running> made;
+  made[0].network = network;
+  return made.extract(made.begin());
+}
+
+// Null, with errno, when there is no descriptor for it.
+const UniqueFd* SpawnerGateways::watch(pid_t pid, Entry entry) {
   UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!process) return Error{errno, fmt::format("pidfd_open: {}", std::strerror(errno))};
-  running_[pid] = std::move(process);
-  return {};
+  if (!process) return nullptr;
+  entry.key() = pid;
+  entry.mapped().process = std::move(process);
+  // Its number may have been that of one which has ended since.
+  running_.erase(pid);
+  return &running_.insert(std::move(entry)).position->second.process;
 }
 
 Result<void> SpawnerGateways::adopt(pid_t pid) {
-  return watch(pid);
+  if (watch(pid, make_entry({})) != nullptr) return {};
+  return Error{errno, fmt::format("pidfd_open: {}", std::strerror(errno))};
 }
 
 Result<void> SpawnerGateways::signal(pid_t pid, int signal) const {
   const auto found = running_.find(pid);
   if (found == running_.end()) return no_such(pid);
-  send_signal(found->second, signal);
+  send_signal(found->second.process, signal);
   return {};
 }
 
 Result<void> SpawnerGateways::end(pid_t pid, int signal) {
-  auto found = running_.extract(pid);
-  if (found.empty()) return no_such(pid);
-  reaper_.end(pid, std::move(found.mapped()), signal);
+  const auto found = running_.find(pid);
+  if (found == running_.end()) return no_such(pid);
+  reaper_.end(pid, std::move(found->second.process), signal);
+  running_.erase(found);
   return {};
 }
 

@@ -45,12 +45,20 @@ class SpawnerGateways {
  private:
   static constexpr std::size_t kRunningMax = 1024;
 
+  struct Running {
+    UniqueFd process;
+    std::string network;  // empty: a predecessor has started it
+  };
+  using Entry = std::map<pid_t, Running>::node_type;
+
   Result<pid_t> execute(const std::string& network, int frames, int control, int listeners) const;
-  Result<void> watch(pid_t pid);
+  void forget_ended(const std::string& network);
+  static Entry make_entry(const std::string& network);
+  const UniqueFd* watch(pid_t pid, Entry entry);
 
   GatewayProgram program_;
   ProcessReaper reaper_;
-  std::map<pid_t, UniqueFd> running_;
+  std::map<pid_t, Running> running_;
 };
 
 }  // namespace lanyard

@@ -10,6 +10,9 @@
 namespace lanyard {
 
 struct ListenerAnswer {
+  // To whatever it waits for: the daemon had no memory to read which it is.
+  static constexpr std::uint64_t kAnyId = 0;
+
   std::uint64_t id = 0;   // of the request
   std::int32_t code = 0;  // an errno, or 0
   std::int32_t unused = 0;

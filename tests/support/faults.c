@@ -3,7 +3,8 @@
  * Makes system calls and allocations of a program fail while a test says so, every N-th of a kind
  * or some after so many; or ends the program there: preloaded (ld.so(8), LD_PRELOAD). The test and
  * the program share the file $LANYARD_FAULTS, a row for each kind (struct row); the test writes
- * which are to fail and how, and reads what was counted.
+ * which are to fail and how, and reads what was counted. With $LANYARD_FAULTS_PROGRAM, only the
+ * program of that name shares it: those that it starts inherit the library, and suffer nothing.
  *
  * It must not need what it breaks, so it asks the kernel itself, and glibc's allocator by its
  * inner name. Threads may call in here at the same time; the rows are lock-free.
@@ -84,7 +85,9 @@ static bool fails(enum kind kind) {
 
 __attribute__((constructor)) static void share_rows(void) {
   const char* const path = getenv("LANYARD_FAULTS");
+  const char* const program = getenv("LANYARD_FAULTS_PROGRAM");
   if (path == NULL) return;
+  if (program != NULL && strcmp(program, program_invocation_short_name) != 0) return;
   const long fd = syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
   struct row* const shared = (struct row*)syscall(SYS_mmap, NULL, sizeof own_rows,

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,12 @@ class GatewayError(Exception):
 
 
 class GatewayProcess:
-    def __init__(self, directory: Path, netns: NetNamespace | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        netns: NetNamespace | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.events: list[dict[str, Any]] = []
         self.log: list[dict[str, Any]] = []
@@ -66,6 +72,7 @@ class GatewayProcess:
             preexec_fn=place,
             pass_fds=(3, 4, 5),
             stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
         )
         for fd in high:
             os.close(fd)
@@ -90,6 +97,16 @@ class GatewayProcess:
     def write(self, line: bytes) -> None:
         self.control.sendall(line + b"\n")
 
+    def has_ended(self) -> bool:
+        """Or given up its control connection, which is the same."""
+        with contextlib.suppress(BlockingIOError):
+            return not self.has_line() and not self.control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return False
+
+    def has_line(self) -> bool:
+        """One that has been received already."""
+        return b"\n" in self._buffer
+
     def read_line(self, timeout: float = DEADLINE) -> dict[str, Any]:
         end = time.monotonic() + timeout
         while b"\n" not in self._buffer:
@@ -105,13 +122,17 @@ class GatewayProcess:
             self.log.append(message["params"])
         return message
 
-    def ask(self, method: str, **params: Any) -> Any:
+    def send_request(self, method: str, **params: Any) -> int:
         self._ids += 1
         request = {"jsonrpc": "2.0", "id": self._ids, "method": method, "params": params}
         self.write(json.dumps(request).encode())
+        return self._ids
+
+    def ask(self, method: str, **params: Any) -> Any:
+        number = self.send_request(method, **params)
         while True:
             answer = self.read_line()
-            if answer.get("id") != self._ids:
+            if answer.get("id") != number:
                 continue
             if "error" in answer:
                 raise GatewayError(answer["error"]["message"])

@@ -342,3 +342,19 @@ def starve_networks(
         # It keeps lines of its log: no leak, but more blocks.
         daemon.rpc("log.set", level="error")
         return starve(faults, daemon.pid, question(daemon, faults), way)
+
+
+def starve_kept_networks(
+    directory: Path, question: Callable[[NetworksDaemon, Faults], Question], *ways: Way
+) -> int:
+    """Its keeper, its spawner and who stands by find no memory either, and none ends another."""
+    faults = Faults(directory)
+    with NetworksDaemon(LAB, "--keeper", env=faults.env) as daemon:
+        daemon.rpc("log.set", level="error")
+        process = switch_process(daemon.pid)
+        wait_for_standby(daemon.pid, process)  # whose blocks count, too
+        with guests(daemon.socket("lab")):
+            asked = question(daemon, faults)
+            tried = [starve(faults, process, asked, way, processes=2) for way in ways]
+        assert switch_process(daemon.pid) == process, "the process was exchanged"
+    return tried[-1]

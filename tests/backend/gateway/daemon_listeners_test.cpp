@@ -41,6 +41,13 @@ struct World {
   UniqueFd gateway;
 };
 
+TEST(DaemonListeners, AreNotWaitedForWhenTheDaemonHasNoMemory) {
+  World world;
+  world.answer(ListenerAnswer::kAnyId, ENOMEM);
+  DaemonListeners listeners(std::move(world.gateway));
+  EXPECT_EQ(world.code_of(listeners.listen("/run/x")), ENOMEM);
+}
+
 TEST(DaemonListeners, AreAskedForByPath) {
   World world;
   world.answer(1, 0, STDERR_FILENO);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <new>
 #include <set>
 
 #include "tests/support/nat_world.h"
@@ -15,8 +16,10 @@ namespace {
 struct FakeEngine final : ForwardEngine {
   std::set<std::pair<unsigned, std::string>> listening;  // host port, guest
   std::map<unsigned, int> refuses;
+  bool has_memory = true;
 
   int listen(const ForwardConfig& forward, std::uint16_t port, const IpAddress& guest) override {
+    if (!has_memory) throw std::bad_alloc();
     const unsigned number = forward.host_port + unsigned{port};
     if (refuses.contains(number)) return refuses[number];
     listening.emplace(number, guest.text());
@@ -147,6 +150,35 @@ TEST(Forwards, FollowTheirGuest) {
   world.directory.names.clear();
   world.forwards.guests_changed();
   EXPECT_TRUE(world.engine.listening.empty());
+}
+
+TEST(Forwards, ThoseThatFoundNoMemoryListenLater) {
+  World world;
+  world.engine.refuses = {{8000, ENOMEM}, {8001, EADDRINUSE}};
+  world.forwards.add_wanted(forward("web", 8000));
+  world.forwards.add_wanted(forward("taken", 8001));
+  EXPECT_TRUE(world.forwards.wants_retry());
+  world.forwards.try_again();
+  EXPECT_TRUE(world.forwards.wants_retry());
+  world.engine.refuses.erase(8000);
+  world.forwards.try_again();
+  EXPECT_FALSE(world.forwards.wants_retry());
+  EXPECT_EQ(world.engine.listening, (decltype(world.engine.listening){{8000, "10.0.2.15"}}));
+  EXPECT_EQ(world.forwards.status()[1].problem, "");
+}
+
+TEST(Forwards, ThoseThatWereNotAimedForLackOfMemoryAreAimedLater) {
+  World world;
+  world.forwards.add_wanted(forward("web", 8000, "web"));
+  EXPECT_FALSE(world.forwards.wants_retry()) << "it waits for a guest";
+  world.directory.names["web"] = {addr("10.0.2.20")};
+  world.engine.has_memory = false;
+  EXPECT_THROW(world.forwards.guests_changed(), std::bad_alloc);
+  EXPECT_TRUE(world.forwards.wants_retry());
+  world.engine.has_memory = true;
+  world.forwards.try_again();
+  EXPECT_FALSE(world.forwards.wants_retry());
+  EXPECT_EQ(world.engine.listening, (decltype(world.engine.listening){{8000, "10.0.2.20"}}));
 }
 
 TEST(Forwards, AReloadChangesOnlyWhatChanged) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "switch/base/text.h"
 #include "switch/base/unix_socket.h"
@@ -53,12 +54,14 @@ bool exists(const std::string& path) {
 class OwnSockets final : public PathSockets {
  public:
   Result<UniqueFd> listen_at(const std::string& path) override {
+    if (!has_memory) throw std::bad_alloc();
     return listen_unix(path, SocketAccess{}, 1);
   }
   void remove_name(const std::string& path) override { unlink_socket(path); }
   void adopt_name(const std::string& path) override { adopted.push_back(path); }
 
   std::vector<std::string> adopted;
+  bool has_memory = true;
 };
 
 // A daemon's end, and a gateway that the test plays.
@@ -140,6 +143,18 @@ TEST(GatewayListeners, GiveNoneElsewhere) {
     EXPECT_EQ(world.listen(path), EPERM) << path;
     EXPECT_FALSE(exists(path)) << path;
   }
+}
+
+TEST(GatewayListeners, SayThatThereIsNoMemoryToWhomeverWaits) {
+  World world;
+  const std::string path = path_of("web");
+  world.ask("configure", network({forward("web", path)}));
+  world.sockets.has_memory = false;
+  world.say(rpc_request_line(7, "listen", {{"path", path}}));
+  world.id = ListenerAnswer::kAnyId;
+  EXPECT_EQ(world.answer(), ENOMEM);
+  world.sockets.has_memory = true;
+  EXPECT_EQ(world.listen(path), 0);
 }
 
 TEST(GatewayListeners, RemoveNoNameThatIsNotTheirs) {

@@ -4,6 +4,7 @@
 #include "switch/daemon/spawner.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include <fstream>
 #include <thread>
 
+#include "switch/base/poll_one.h"
 #include "switch/base/unix_socket.h"
 #include "tests/support/fake_log.h"
 #include "tests/support/temporary_directory.h"
@@ -157,6 +159,26 @@ TEST_F(SpawnerTest, WaitsForTheEndOfGateways) {
   EXPECT_EQ(::kill(started.value().pid, 0), -1);
   EXPECT_EQ(errno, ESRCH);
   thread = std::thread([] {});
+}
+
+// Whose start, or end, the daemon had no memory to hear of.
+TEST(SpawnerGateways, ForgetAGatewayThatHasEndedWithTheNextStart) {
+  const std::unique_ptr<EventLoop> loop = EventLoop::create().take();
+  SpawnerGateways gateways(*loop, {"true", 0});
+  const Result<SpawnerAnswer> first = gateways.start("nat");
+  const Result<SpawnerAnswer> other = gateways.start("other");
+  ASSERT_TRUE(first && other);
+  for (const Result<SpawnerAnswer>* one : {&first, &other}) {
+    poll_one(one->value().descriptors[0].get(), POLLIN, std::nullopt);
+  }
+  const Result<SpawnerAnswer> next = gateways.start("nat");
+  ASSERT_TRUE(next);
+  const Result<int> forgotten = gateways.status(static_cast<pid_t>(first.value().value));
+  ASSERT_FALSE(forgotten);
+  EXPECT_EQ(forgotten.error().code, ESRCH);
+  EXPECT_EQ(::waitpid(static_cast<pid_t>(first.value().value), nullptr, WNOHANG), -1);
+  EXPECT_TRUE(gateways.status(static_cast<pid_t>(other.value().value))) << "it may be asked for";
+  ASSERT_TRUE(gateways.end(static_cast<pid_t>(next.value().value), SIGKILL));
 }
 
 TEST_F(SpawnerTest, TouchesNoProcessThatIsNoGatewayOfItsOwn) {
