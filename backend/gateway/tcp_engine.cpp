@@ -21,6 +21,9 @@ namespace lanyard {
 namespace {
 
 constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
+// Deadlines are met so much later, and then all at once. Each connection leaves some behind that
+// were for nothing, and to be woken for one of them costs more than to carry a segment.
+constexpr Duration kDeadlineGrid = std::chrono::milliseconds(2);
 
 void set_option(int fd, int level, int option, int value) {
   (void)::setsockopt(fd, level, option, &value, sizeof value);
@@ -306,6 +309,7 @@ void TcpEngine::schedule(Connection& connection) {
 void TcpEngine::arm() {
   if (deadlines_.empty() || deadlines_.top().first >= timer_at_) return;
   timer_at_ = deadlines_.top().first;
+  timer_at_ += kDeadlineGrid - timer_at_ % kDeadlineGrid;
   timer_ = loop_.after(std::max(timer_at_ - loop_.now(), Duration{0}), [this] { on_deadline(); });
 }
 
