@@ -29,11 +29,12 @@ def name_of(pid: int) -> str:
 
 def serves(pid: int) -> bool:
     """Whether it waits in an event loop; one that stands by has none yet."""
-    try:
-        links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return False
-    return "anon_inode:[eventpoll]" in links
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if os.readlink(link) == "anon_inode:[eventpoll]":
+                    return True
+    return False
 
 
 def switch_process(keeper: int) -> int:
