@@ -61,7 +61,7 @@ def phase(switch: Switch, console: socket.socket) -> tuple[float, float]:
 def captured_in_turn(tools: Tools, name: str, **options: object) -> Result:
     """What the same load through the same switch does with pdump on and off in turn. Each time it is on is compared
     with the times before and after, so that a machine that changes its speed changes it for both."""
-    seconds = 4 * tools.seconds
+    seconds = max(4 * tools.seconds, 8 * PHASE_S)
     with managed(tools, name) as (switch, console, files):
         tell(console, f"plugin/add {plugin_of(tools, 'pdump')}")
         tell(console, f"pdump/filename {files / 'cap'}")
