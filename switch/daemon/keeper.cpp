@@ -339,6 +339,10 @@ void Keeper::bury(std::unique_ptr<KeeperChild> child) {
 }
 
 void Keeper::finish(const KeeperChild& last, int status) {
+  if (WIFSIGNALED(status) && !served_ && !last.ending) {
+    log_.error("the switch process (pid {}) {} before it served anybody", last.pid(),
+               how_it_ended(status));
+  }
   exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : kExitAbnormal;
   if (WIFSIGNALED(status) && last.ending) fatal_signal_ = WTERMSIG(status);
   loop_->stop();

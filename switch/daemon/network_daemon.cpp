@@ -292,8 +292,8 @@ int NetworkDaemon::run() {
     log_.error("LANYARD_SANDBOX: {}", confined.error().text);
     return kExitFailure;
   }
-  if (!before_) log_.notice("ready");
   kept_.ready();
+  if (!before_) log_.notice("ready");
   while (!loop_->stopped()) lanes_.turn(*loop_);
   kept_.ending();
   return 0;

@@ -473,6 +473,17 @@ def test_a_start_that_fails_has_its_own_exit_code(kept: Switch) -> None:
         second._clean_up()  # noqa: SLF001  (it never came to be a context)
 
 
+def test_a_start_that_is_killed_is_no_silent_end(directory: Path) -> None:
+    switch = Switch("--keeper", directory=directory, wait=False)
+    try:
+        child = wait_until("a child", lambda: children_of(switch.pid), step=0.001)[0]
+        os.kill(child, signal.SIGKILL)  # long before it is ready
+        assert switch.wait_exit() not in (0, None)
+        assert f"(pid {child}) was killed by signal 9 before it served anybody" in switch.log_text()
+    finally:
+        switch._clean_up()  # noqa: SLF001  (it never came to be a context)
+
+
 def test_without_its_keeper_the_switch_process_goes_on(kept: Switch) -> None:
     guest, peer = kept.client(), kept.client()
     process = switch_process(kept.pid)
