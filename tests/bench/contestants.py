@@ -84,6 +84,15 @@ def scratch(place: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def await_socket(name: str, process: subprocess.Popen[bytes], sock: Path, log: Path) -> None:
+    """Until clients can plug in there."""
+    deadline = time.monotonic() + 5
+    while not (sock / "ctl").exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise Failed(f"{name} did not start: {log.read_text(errors='replace')[-300:]}")
+        time.sleep(0.005)
+
+
 @contextlib.contextmanager
 def running(tools: Tools, name: str, *extra: str) -> Iterator[Switch]:
     """A fresh switch that answers on its socket, and is gone afterwards."""
@@ -96,11 +105,7 @@ def running(tools: Tools, name: str, *extra: str) -> Iterator[Switch]:
                 command(tools, name, sock, *extra),
                 stdin=subprocess.PIPE, stdout=output, stderr=output)
         try:
-            deadline = time.monotonic() + 5
-            while not (sock / "ctl").exists():
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise Failed(f"{name} did not start: {log.read_text(errors='replace')[-300:]}")
-                time.sleep(0.005)
+            await_socket(name, process, sock, log)
             if tools.pin:
                 os.sched_setaffinity(process.pid, {tools.pin[0]})
             yield Switch(name, process, sock)

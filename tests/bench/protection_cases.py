@@ -7,12 +7,11 @@ import contextlib
 import os
 import statistics
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from cases import Case, Goal, Result, Row, nanoseconds
-from contestants import OURS, Failed, Switch, Tools, end, load_on, scratch
+from contestants import OURS, Switch, Tools, await_socket, end, load_on, scratch
 
 PHASE_S = 0.5  # how long one of the two carries frames, then the other
 NETWORK = """[network.lab]
@@ -34,11 +33,7 @@ def network(tools: Tools, directory: Path, protected: bool) -> Iterator[Switch]:
         process = subprocess.Popen([str(tools.programs[OURS].with_name("lanyardd")), "--config", str(file)],
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
     try:
-        deadline = time.monotonic() + 5
-        while not (sock / "ctl").exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise Failed(f"lanyardd did not start: {(directory / 'log').read_text()[-300:]}")
-            time.sleep(0.01)
+        await_socket("lanyardd", process, sock, directory / "log")
         yield Switch(OURS, process, sock)
     finally:
         end(process)

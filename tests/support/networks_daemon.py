@@ -164,6 +164,11 @@ class NetworksDaemon:
             self._client = self.client()
         return self._client.call(method, **params)
 
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """The same, by a connection of its own: others may end with the process they were made to."""
+        with self.client() as client:
+            return client.call(method, **params)
+
     def socket(self, network: str) -> Path:
         """The directory where VMs plug in."""
         return self.run / network

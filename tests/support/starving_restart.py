@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from faults import Faults
 from networks_daemon import NetworksDaemon
@@ -38,15 +37,9 @@ def accepts(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
-def ask(daemon: NetworksDaemon, method: str, **params: Any) -> dict[str, Any]:
-    """By a connection of its own: others are cut off."""
-    with daemon.client() as client:
-        return client.call(method, **params)
-
-
 def serving(daemon: NetworksDaemon, other_than: int) -> int:
     """The pid of a gateway that serves; 0: none."""
-    now = ask(daemon, "network.show", network="nat")["gateway"]
+    now = daemon.ask("network.show", network="nat")["gateway"]
     return int(now["pid"]) if now["serving"] and now["pid"] != other_than else 0
 
 
@@ -55,7 +48,7 @@ def restart(daemon: NetworksDaemon, faults: Faults) -> Question:
 
     def question() -> Iterator[None]:
         daemon.write_config(NAT)
-        ask(daemon, "config.reload")
+        daemon.ask("config.reload")
         with daemon.client() as watcher:
             watcher.call("event.subscribe", kinds="gateway.started")
             gateway = serving(daemon, 0)
@@ -72,7 +65,7 @@ def restart(daemon: NetworksDaemon, faults: Faults) -> Question:
         wait_until("another serves", lambda: serving(daemon, gateway))
         wait_until("its forward is there", lambda: accepts(daemon.directory / "web"))
         daemon.write_config(LAB)
-        ask(daemon, "config.reload")
+        daemon.ask("config.reload")
 
     return question
 

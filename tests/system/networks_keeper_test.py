@@ -48,18 +48,12 @@ def kill_switch_process(daemon: NetworksDaemon) -> None:
     wait_for_other(daemon.pid, old)
 
 
-def ask(daemon: NetworksDaemon, method: str, **params: Any) -> dict[str, Any]:
-    """With a connection of its own: others end with the process they were made to."""
-    with daemon.client() as client:
-        return client.call(method, **params)
-
-
 def shown(daemon: NetworksDaemon) -> list[Any]:
-    rows = ask(daemon, "port.list")["ports"]
+    rows = daemon.ask("port.list")["ports"]
     moving = ("in_frames", "out_frames", "in_bytes", "out_bytes", "drops")
     ports = [{k: v for k, v in row.items() if k not in moving} for row in rows]
-    guards = [ask(daemon, "guard.show", network=r["network"], port=r["port"]) for r in rows]
-    return [ask(daemon, "config.dump"), ports, guards]
+    guards = [daemon.ask("guard.show", network=r["network"], port=r["port"]) for r in rows]
+    return [daemon.ask("config.dump"), ports, guards]
 
 
 def test_guests_outlive_sigkill_under_load(daemon: NetworksDaemon) -> None:
@@ -76,14 +70,14 @@ def test_guests_outlive_sigkill_under_load(daemon: NetworksDaemon) -> None:
 
 def test_what_runs_is_the_same_afterwards(daemon: NetworksDaemon) -> None:
     with VdeClient(daemon.socket("blue7"), description="guest") as guest:
-        ask(daemon, "port.set", network="blue", port=guest.port, tagged="8")
-        ask(daemon, "vlan.create", network="blue", vlan=9)
-        ask(daemon, "guard.set", network="blue", port=guest.port, key="isolated", value="on")
-        ask(daemon, "log.set", level="warning")
+        daemon.ask("port.set", network="blue", port=guest.port, tagged="8")
+        daemon.ask("vlan.create", network="blue", vlan=9)
+        daemon.ask("guard.set", network="blue", port=guest.port, key="isolated", value="on")
+        daemon.ask("log.set", level="warning")
         before = shown(daemon)
         kill_switch_process(daemon)
         assert shown(daemon) == before
-        assert ask(daemon, "daemon.upgrade") == {}
+        assert daemon.ask("daemon.upgrade") == {}
         assert shown(daemon) == before
 
 
@@ -92,7 +86,7 @@ def test_the_gateway_and_what_it_has_open_stay(daemon: NetworksDaemon) -> None:
     with VdeClient(daemon.socket("nat")) as guest:
         for _ in range(2):
             kill_switch_process(daemon)
-            assert ask(daemon, "network.show", network="nat")["gateway"]["pid"] == gateway
+            assert daemon.ask("network.show", network="nat")["gateway"]["pid"] == gateway
             guest.send(frame(mac(9), mac(1)))
             assert guest.recv() == frame(mac(1), mac(9))
 
@@ -103,7 +97,7 @@ def test_a_gateway_of_a_predecessor_that_ends_is_replaced(daemon: NetworksDaemon
     os.kill(gateway, signal.SIGKILL)
 
     def replaced() -> bool:
-        shown = ask(daemon, "network.show", network="nat")["gateway"]
+        shown = daemon.ask("network.show", network="nat")["gateway"]
         return bool(shown["serving"]) and shown["pid"] != gateway
 
     wait_until("another gateway serves", replaced)
@@ -113,7 +107,7 @@ def test_a_gateway_of_a_predecessor_that_ends_is_replaced(daemon: NetworksDaemon
 def test_gateways_end_with_the_daemon_whoever_started_them(daemon: NetworksDaemon) -> None:
     gateway = daemon.gateway_pid("nat")
     kill_switch_process(daemon)
-    ask(daemon, "daemon.status")
+    daemon.ask("daemon.status")
     assert daemon.stop() == 0
     assert not Path(f"/proc/{gateway}").exists()
     assert not daemon.control.exists()
@@ -124,8 +118,8 @@ def test_a_reload_after_a_crash_changes_what_it_should(daemon: NetworksDaemon) -
     with VdeClient(daemon.socket("blue")) as guest:
         kill_switch_process(daemon)
         daemon.write_config(TWO.replace("vlans = [7, 8]", "vlans = [7, 9]"))
-        ask(daemon, "config.reload")
-        assert "9" in ask(daemon, "config.dump")["text"]
+        daemon.ask("config.reload")
+        assert "9" in daemon.ask("config.dump")["text"]
         with VdeClient(daemon.socket("blue")) as other:
             other.send(frame(BROADCAST, mac(1)))
             assert guest.recv() == frame(BROADCAST, mac(1))
@@ -137,18 +131,18 @@ def test_an_upgrade_under_load_loses_nothing(daemon: NetworksDaemon) -> None:
     with VdeClient(directory) as one, VdeClient(directory) as two, Echo(one, two) as echo:
         for _ in range(5):
             sent = echo.sent
-            assert ask(daemon, "daemon.upgrade") == {}
+            assert daemon.ask("daemon.upgrade") == {}
             wait_until("frames flow", lambda sent=sent: echo.newest > sent + 20)
         echo.stop()
         lost = echo.lost - thrown_away(daemon.log_text())
         assert lost <= 0, f"{lost} of {echo.sent}"
-    assert ask(daemon, "network.show", network="nat")["gateway"]["pid"] == gateway
+    assert daemon.ask("network.show", network="nat")["gateway"]["pid"] == gateway
 
 
 def test_the_old_process_ends_of_its_own_accord(daemon: NetworksDaemon) -> None:
     """A call that its sandbox does not know would end it, too."""
     old = switch_process(daemon.pid)
-    assert ask(daemon, "daemon.upgrade") == {}
+    assert daemon.ask("daemon.upgrade") == {}
     wait_until("the old process is gone", lambda: not Path(f"/proc/{old}").exists())
     assert daemon.stop() == 0
     assert f"the old process (pid {old})" not in daemon.log_text()
@@ -172,7 +166,7 @@ def test_half_a_request_is_answered_after_the_upgrade(daemon: NetworksDaemon) ->
     with daemon.client() as half:
         half.call("daemon.status")
         half.socket.sendall(b'{"jsonrpc":"2.0","id":77,"method":"daemon.')
-        assert ask(daemon, "daemon.upgrade") == {}
+        assert daemon.ask("daemon.upgrade") == {}
         half.socket.sendall(b'status"}\n')
         answer = half.line()
         assert answer["id"] == 77
@@ -185,7 +179,7 @@ def test_who_waited_for_an_answer_is_told_to_ask_again(daemon: NetworksDaemon) -
         os.kill(gateway, signal.SIGSTOP)
         try:
             number = waiting.send("lease.list", network="nat")
-            assert ask(daemon, "daemon.upgrade") == {}
+            assert daemon.ask("daemon.upgrade") == {}
         finally:
             os.kill(gateway, signal.SIGCONT)
         answer = waiting.line()
@@ -217,7 +211,7 @@ def test_watch_goes_on_through_upgrades_and_crashes(daemon: NetworksDaemon) -> N
 
         try:
             wait_until("an event is shown", lambda: hears(3))
-            assert ask(daemon, "daemon.upgrade") == {}
+            assert daemon.ask("daemon.upgrade") == {}
             wait_until("an event after the upgrade", lambda: hears(4))
             kill_switch_process(daemon)
             assert b"has come back" in watch.stderr.readline()
@@ -252,9 +246,9 @@ def test_the_hosts_interface_stays_and_goes_at_the_end(namespace: NetNamespace) 
         before = interface()
         assert "192.168.213.1/24" in before
         kill_switch_process(daemon)
-        ask(daemon, "daemon.status")
+        daemon.ask("daemon.status")
         assert interface() == before
-        assert ask(daemon, "daemon.upgrade") == {}
+        assert daemon.ask("daemon.upgrade") == {}
         assert interface() == before
         with VdeClient(daemon.socket("kept")) as guest:
 
