@@ -11,10 +11,8 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import ICMP, IP, TCP, UDP, ICMPerror, IPerror
 from scapy.layers.inet6 import (
@@ -31,20 +29,14 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
-from support.gateway_process import NAT, GatewayError, GatewayProcess
+from support.gateway_lease import BROADCAST, FULL, GUEST, lease_address
+from support.gateway_process import GatewayError, GatewayProcess
 from support.switch_process import is_sanitized, switch_program
 from support.waiting import wait_until
 
-GUEST = "52:54:00:12:34:56"
 ROUTER = "52:55:0a:00:02:02"
-BROADCAST = "ff:ff:ff:ff:ff:ff"
 ADDRESS = "10.0.2.15"
 ADDRESS6 = "fd17:625c:f037:2::15"
-
-FULL: dict[str, Any] = NAT | {
-    "dhcp": {"enabled": True, "ranges": ["10.0.2.15-10.0.2.254"], "router": "10.0.2.2"},
-    "dns": {"enabled": True, "record": [{"name": "printer.lab", "address": "10.0.2.9"}]},
-}
 
 
 @pytest.fixture
@@ -71,37 +63,6 @@ def answers_arp(gateway: GatewayProcess, target: str = "10.0.2.2") -> bool:
     gateway.send(arp_request(target))
     reply = gateway.until(lambda p: ARP in p and p[ARP].op == 2)
     return bool(reply[ARP].psrc == target and reply[ARP].hwsrc == ROUTER)
-
-
-def lease_address(gateway: GatewayProcess, mac: str = GUEST) -> str:
-    """The address that DHCP gives, by the whole exchange."""
-    chaddr = bytes.fromhex(mac.replace(":", ""))
-
-    def message(options: list[Any]) -> Packet:
-        return (
-            Ether(src=mac, dst=BROADCAST)
-            / IP(src="0.0.0.0", dst="255.255.255.255")
-            / UDP(sport=68, dport=67)
-            / BOOTP(chaddr=chaddr, xid=7, flags=0x8000)
-            / DHCP(options=[*options, "end"])
-        )
-
-    def kind(packet: Packet) -> int:
-        if DHCP not in packet:
-            return 0
-        return int(dict(o for o in packet[DHCP].options if len(o) == 2)["message-type"])
-
-    gateway.send(message([("message-type", "discover")]))
-    offer = gateway.until(lambda p: kind(p) == 2)
-    options = dict(o for o in offer[DHCP].options if len(o) == 2)
-    wanted = [
-        ("message-type", "request"),
-        ("requested_addr", offer[BOOTP].yiaddr),
-        ("server_id", options["server_id"]),
-    ]
-    gateway.send(message(wanted))
-    acknowledged = gateway.until(lambda p: kind(p) == 5)
-    return str(acknowledged[BOOTP].yiaddr)
 
 
 # ---- addresses ----
