@@ -3,6 +3,7 @@
 // A console client that writes any bytes in pieces of any size: what comes back can always be
 // read. The input is two bytes of how it is written, then what is written; from a NUL NUL on it is
 // the script that any `load` gets, whatever name it says: nothing here opens a file.
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -13,6 +14,7 @@ namespace lanyard::fuzz {
 namespace {
 
 constexpr int kTurnsMax = 20000;
+constexpr std::size_t kPiecesMax = 4096;
 constexpr std::string_view kScriptFollows("\0\0", 2);
 
 // Wherever the word stands in a line: a silence in the wrong place would make a line begin there.
@@ -99,7 +101,7 @@ class Client {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace lanyard::fuzz;
   Input input({data, size});
-  const std::size_t piece = 1 + input.byte() * std::size_t{4};
+  const std::size_t wanted_piece = 1 + input.byte() * std::size_t{4};
   const std::size_t filling = input.byte();
   const std::string_view all = as_text(input.rest());
   const std::size_t script_at = std::min(all.find(kScriptFollows), all.size());
@@ -108,6 +110,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   file.write(with_own_script(all.substr(std::min(script_at + kScriptFollows.size(), all.size())),
                              file.path()));
   if (filling >= 128) text.insert(text.size() / 2, (filling - 64) * 1024, 'x');
+
+  // A round for each byte of the longest lines would be many seconds.
+  const std::size_t piece = std::max(wanted_piece, text.size() / kPiecesMax);
 
   ConsoleWorld world;
   const lanyard::Time start = world.loop().now();
