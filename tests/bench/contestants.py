@@ -84,10 +84,19 @@ def scratch(place: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+LISTENS = "00010000"  # __SO_ACCEPTCON of the kernel, in /proc/net/unix
+
+
+def is_listened_at(path: Path) -> bool:
+    """Whoever asked by connecting would be the least loop's first client."""
+    sockets = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return any(words[3] == LISTENS and words[-1] == str(path) for words in sockets)
+
+
 def await_socket(name: str, process: subprocess.Popen[bytes], sock: Path, log: Path) -> None:
-    """Until clients can plug in there."""
+    """Until clients can plug in there: between bind(2) and listen(2) the socket is there, and refuses them."""
     deadline = time.monotonic() + 5
-    while not (sock / "ctl").exists():
+    while not is_listened_at(sock / "ctl"):
         if process.poll() is not None or time.monotonic() > deadline:
             raise Failed(f"{name} did not start: {log.read_text(errors='replace')[-300:]}")
         time.sleep(0.005)
