@@ -56,8 +56,13 @@ def protection(tools: Tools) -> Result:
             "share": statistics.median(shares)}
 
 
+def sandbox_is_off(_tools: Tools) -> str | None:
+    """As where a sanitizer makes calls that no sandbox of ours allows."""
+    return "LANYARD_SANDBOX=off" if os.environ.get("LANYARD_SANDBOX") == "off" else None
+
+
 def protection_cases() -> list[Case]:
     return [Case("protection", "two clients, 64 B as fast as it can, sandbox and default guards", {OURS: protection},
                  (Row("CPU per frame", "ns_per_frame", nanoseconds),
                   Row("CPU per frame without them", "bare_ns_per_frame", nanoseconds),
-                  Row("CPU with them, without is 1", "share", lambda value: f"{value:.3f}", (Goal(1.05),))))]
+                  Row("CPU with them, without is 1", "share", lambda value: f"{value:.3f}", (Goal(1.05),))), sandbox_is_off)]
