@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,7 @@ namespace lanyard {
 
 class CommandTable;
 class PluginHost;
+class Script;
 
 // What a reply says. Short replies are appended; long ones are produced piece by piece as the
 // reader takes them, so that printing 65,536 addresses neither stalls the frames nor piles up in
@@ -99,6 +101,9 @@ class Conversation {
   // The status comes later, and no other command runs before. To be called once, also when the
   // conversation has ended meanwhile.
   virtual CommandDone defer() = 0;
+  // What it says, its status included, comes bit by bit, and no other command runs before its end,
+  // which comes also when the conversation has ended meanwhile.
+  virtual void run(std::unique_ptr<Script> script) = 0;
 };
 
 struct CommandContext {
@@ -111,8 +116,7 @@ struct CommandContext {
   DebugHub& hub;
   PluginHost* plugins = nullptr;         // null where none can be loaded
   Conversation* conversation = nullptr;  // null in an rc file
-  int script_depth = 0;                  // how many `load`s deep
-  int script_lines = 0;                  // run by all of them
+  Script* script = nullptr;              // whose line it is, if it is one's
 };
 
 struct Command {

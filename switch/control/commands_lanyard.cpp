@@ -95,6 +95,7 @@ Result<void> upgrade(CommandContext& context, Args&, Reply&) {
   if (!context.info.upgrade || context.conversation == nullptr) {
     return Error{ENOTSUP, "an upgrade needs a keeper, and somebody who asks for it"};
   }
+  if (context.script != nullptr) return Error{ENOTSUP, "no upgrade in the midst of a script"};
   context.info.upgrade(context.conversation->defer());
   return {};
 }

@@ -1,26 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
 // Commands about the switch as a whole, the console itself, scripts and debug streams.
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <cstring>
 
-#include "switch/base/fd.h"
-#include "switch/base/file_status.h"
 #include "switch/control/banner.h"
 #include "switch/control/command.h"
+#include "switch/control/script.h"
 
 namespace lanyard {
 namespace {
 
 constexpr std::string_view kMenu = "============";
-constexpr int kScriptDepthMax = 8;
-constexpr int kScriptLinesMax = 10000;
-constexpr std::size_t kScriptBytesMax = std::size_t{1} << 20;
 
 Result<void> ds_showinfo(CommandContext& context, Args&, Reply& reply) {
   reply.line("ctl dir {}", context.info.control_directory);
@@ -43,13 +35,13 @@ Result<void> help(CommandContext& context, Args& args, Reply& reply) {
 // In a script these have no effect and no reply.
 Result<void> logout(CommandContext& context, Args&, Reply& reply) {
   const bool ends =
-      context.conversation != nullptr && context.script_depth == 0 && context.conversation->end();
+      context.conversation != nullptr && context.script == nullptr && context.conversation->end();
   if (!ends) reply.silence();
   return {};
 }
 
 Result<void> shutdown(CommandContext& context, Args&, Reply& reply) {
-  if (context.conversation == nullptr || context.script_depth != 0) {
+  if (context.conversation == nullptr || context.script != nullptr) {
     reply.silence();
     return {};
   }
@@ -71,69 +63,13 @@ Result<void> showinfo(CommandContext& context, Args&, Reply& reply) {
   return {};
 }
 
-// The whole of a script. Only regular files: opening a FIFO would wait for somebody to write.
-Result<std::string> read_script(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat info {};
-  if (!fd || !file_status(fd.get(), info)) {
-    return Error{errno, fmt::format("{}: {}", printable(path), std::strerror(errno))};
-  }
-  if (!S_ISREG(info.st_mode)) {
-    return Error{EINVAL, fmt::format("{} is not a regular file", printable(path))};
-  }
-  std::string text;
-  std::array<char, 4096> chunk{};
-  ssize_t count = 0;
-  while ((count = ::read(fd.get(), chunk.data(), chunk.size())) > 0) {
-    text.append(chunk.data(), static_cast<std::size_t>(count));
-    if (text.size() > kScriptBytesMax) {
-      return Error{EFBIG,
-                   fmt::format("{} is longer than {} bytes", printable(path), kScriptBytesMax)};
-    }
-  }
-  return text;
-}
-
-void run_script_line(CommandContext& context, std::string_view path, std::string_view line,
-                     Reply& into) {
-  into.line("vde[{}]: {}", path, line);
-  line = trim(line);
-  if (line.empty() || line.front() == '#') return;
-  Reply reply;
-  const CommandTable::Outcome outcome = context.table.run(context, line, reply);
-  reply.finish();
-  if (reply.silent()) return;
-  if (outcome.has_data) into.text() += kDataStart;
-  into.text() += reply.text();
-  if (outcome.has_data) into.text() += kDataEnd;
-  into.text() += status_line(outcome.result);
-}
-
-Result<void> load(CommandContext& context, Args& args, Reply& reply) {
+Result<void> load(CommandContext& context, Args& args, Reply&) {
   if (context.conversation == nullptr) return Error{EBADF, "load works on a console only"};
-  if (context.script_depth >= kScriptDepthMax) {
-    return Error{ELOOP, fmt::format("scripts may load scripts {} deep; does one load itself?",
-                                    kScriptDepthMax)};
-  }
   const std::string path(args.rest());
-  Result<std::string> script = read_script(path);
+  if (context.script != nullptr) return context.script->enter(path);
+  Result<std::unique_ptr<Script>> script = Script::open(context, path);
   if (!script) return script.error();
-  std::string_view rest = script.value();
-  ++context.script_depth;
-  while (!rest.empty()) {
-    // Depth alone does not bound a script that loads itself on many lines.
-    if (++context.script_lines > kScriptLinesMax) {
-      --context.script_depth;
-      return Error{ELOOP,
-                   fmt::format("more than {} lines of scripts in one load", kScriptLinesMax)};
-    }
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, end);
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    run_script_line(context, path, line, reply);
-  }
-  --context.script_depth;
+  context.conversation->run(script.take());
   return {};
 }
 

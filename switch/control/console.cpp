@@ -19,6 +19,7 @@
 #include "switch/base/write_bytes.h"
 #include "switch/control/banner.h"
 #include "switch/control/plugin_host.h"
+#include "switch/control/script.h"
 
 namespace lanyard {
 namespace {
@@ -26,6 +27,9 @@ namespace {
 constexpr int kBacklog = 128;
 constexpr std::size_t kOutputEnough = 65536;  // produce no more until the reader has taken some
 constexpr std::size_t kHeldMax = 65536;
+constexpr std::size_t kScriptOutputMax = std::size_t{1} << 20;  // a script waits for its reader
+constexpr std::size_t kFinishedOutputMax = std::size_t{16} << 20;
+constexpr Duration kScriptSlice = std::chrono::microseconds(200);
 constexpr Duration kSilence = std::chrono::milliseconds(100);
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
 constexpr Duration kProgressPeriod = std::chrono::seconds(30);
@@ -92,7 +96,8 @@ Result<void> ConsoleSession::start(bool greets) {
 }
 
 bool ConsoleSession::busy() const {
-  return producer_ != nullptr || deferred_ != nullptr || out_.size() >= kOutputEnough;
+  return producer_ != nullptr || deferred_ != nullptr || script_ != nullptr ||
+         out_.size() >= kOutputEnough;
 }
 
 void ConsoleSession::on_input() {
@@ -170,6 +175,7 @@ void ConsoleSession::run_line(std::string_view line) {
     out_ += reply.text();
     return;
   }
+  if (script_ != nullptr) return run_script(kScriptSlice, kScriptOutputMax);
   if (outcome.has_data) out_ += kDataStart;
   out_ += reply.text();
   producer_ = reply.take_producer();
@@ -177,6 +183,40 @@ void ConsoleSession::run_line(std::string_view line) {
   after_producer_ += status_line(outcome.result);
   if (prompts_) after_producer_ += kPrompt;
   if (producer_ == nullptr) out_ += std::exchange(after_producer_, {});
+}
+
+void ConsoleSession::run(std::unique_ptr<Script> script) {
+  script_ = std::move(script);
+}
+
+// Those of a reader that is gone go on, and are heard by nobody.
+bool ConsoleSession::has_room() const {
+  return reader_gone_ || out_.size() < kScriptOutputMax;
+}
+
+void ConsoleSession::run_script(Duration slice, std::size_t enough) {
+  const bool goes_on = script_->run(out_, slice, enough);
+  console_.context_.hub.refresh();
+  console_.context_.lane.commit();
+  if (!goes_on) {
+    script_.reset();
+    out_ += std::exchange(held_, {});
+    if (prompts_) out_ += kPrompt;
+  }
+  if (reader_gone_) out_.clear();
+}
+
+void ConsoleSession::finish_script() {
+  attempt([this] {
+    while (script_ != nullptr && !finished_) {
+      run_script(Duration::max() / 2, kFinishedOutputMax);
+      if (script_ == nullptr || out_.size() < kFinishedOutputMax) continue;
+      // More than a successor should be given for a reader that does not keep up.
+      reader_gone_ = true;
+      out_.clear();
+    }
+    if (reader_gone_) finish();
+  });
 }
 
 // What has no data to show has done something. Who sits at the switch's own terminal knows.
@@ -240,6 +280,15 @@ void ConsoleSession::pump() {
   if (finished_) return;
   if (ending_ && out_.empty()) return finish();
   update_interest();
+  if (script_ != nullptr && has_room() && !next_slice_) {
+    next_slice_ = console_.context_.lane.loop().after(Duration{0}, [this] {
+      next_slice_.reset();
+      attempt([this] {
+        if (script_ != nullptr) run_script(kScriptSlice, kScriptOutputMax);
+        pump();
+      });
+    });
+  }
   // Lines that waited for the reader may run now; not from here, where the caller may be one.
   if (!busy() && !ending_ && (reader_.buffered() != 0 || input_ended_) && !silence_) {
     silence_ = console_.context_.lane.loop().after(Duration{0},
@@ -258,8 +307,10 @@ void ConsoleSession::flush() {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && !is_transient(errno)) {
       out_.clear();
-      // Nobody reads any more. The terminal's input still counts.
-      if (kind_ == Kind::socket) finish();
+      // Nobody reads any more, but what was written counts: not every sender waits for a reply.
+      reader_gone_ = true;
+      producer_ = nullptr;
+      after_producer_.clear();
     }
     return;
   }
@@ -279,7 +330,7 @@ void ConsoleSession::update_interest() {
 
 void ConsoleSession::notify(std::string_view line) {
   if (finished_ || ending_) return;
-  if (producer_ != nullptr) {
+  if (producer_ != nullptr || script_ != nullptr) {
     if (held_.size() + line.size() <= kHeldMax) held_ += line;
     return;
   }
@@ -307,10 +358,15 @@ void ConsoleSession::attempt(Work&& work) {
 void ConsoleSession::finish() {
   if (finished_) return;
   finished_ = true;
+  if (script_ != nullptr) {
+    console_.context_.log.warning("console: the rest of {} is not run: its reader takes nothing",
+                                  printable(script_->path()));
+  }
   if (kind_ == Kind::socket) ::shutdown(input_, SHUT_RDWR);
   input_watch_.reset();
   output_watch_.reset();
   silence_.reset();
+  next_slice_.reset();
   console_.sweep_timer_.hurry();
   if (kind_ == Kind::terminal && input_ended_ && console_.terminal_ended_) {
     console_.terminal_ended_();
@@ -334,6 +390,10 @@ Console::~Console() {
     listening_.reset();
     if (!socket_answers(path_, SOCK_STREAM)) unlink_socket(path_);
   }
+}
+
+void Console::finish_scripts() {
+  for (const auto& session : sessions_) session->finish_script();
 }
 
 CommandContext Console::command_context(Conversation* conversation) {

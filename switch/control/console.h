@@ -41,6 +41,7 @@ class ConsoleSession final : public Conversation, public DebugListener {
   DebugCategories& debug_categories() override { return categories_; }
   bool end() override;
   CommandDone defer() override;
+  void run(std::unique_ptr<Script> script) override;
   const DebugCategories& wanted() const override { return categories_; }
   void forget(std::size_t category) override { categories_.reset(category); }
   void notify(std::string_view line) override;
@@ -51,6 +52,8 @@ class ConsoleSession final : public Conversation, public DebugListener {
   // For a successor process that goes on with it; nullopt for one that cannot.
   std::optional<HandoverPart> handover() const;
   void go_on_from(const HandoverPart& part);
+  // All of the script that runs, at once.
+  void finish_script();
   // What can be written at once, for the last words before the process ends.
   void flush_now() { flush(); }
 
@@ -61,6 +64,8 @@ class ConsoleSession final : public Conversation, public DebugListener {
   bool read_some();
   void run_lines();
   void run_line(std::string_view line);
+  void run_script(Duration slice, std::size_t enough);
+  bool has_room() const;
   void log_change(std::string_view line) const;
   void pump();
   void flush();
@@ -78,17 +83,20 @@ class ConsoleSession final : public Conversation, public DebugListener {
   EventLoop::Watch input_watch_;
   EventLoop::Watch output_watch_;
   EventLoop::Timer silence_;
+  EventLoop::Timer next_slice_;
   LineReader reader_;
   DebugCategories categories_;
   std::string out_;
   Reply::Producer producer_;    // the rest of the reply that is being sent
   std::string after_producer_;  // its status and prompt
-  std::string held_;            // asynchronous lines that came during it
+  std::unique_ptr<Script> script_;
+  std::string held_;  // asynchronous lines that came during it
   std::size_t stalled_checks_ = 0;
   Time since_ = monotonic_now();
   std::shared_ptr<ConsoleSession*> deferred_;  // while a command's status is to come
   bool progressed_ = false;
   bool input_ended_ = false;
+  bool reader_gone_ = false;
   bool ending_ = false;
   bool finished_ = false;
 };
@@ -123,6 +131,8 @@ class Console {
   const std::string& path() const { return path_; }
   // Serves standard input and output; `ended` is called at the end of input.
   Result<void> open_terminal(std::function<void()> ended);
+  // Scripts that run come to their end, before what is configured goes to a successor.
+  void finish_scripts();
   // Runs a file of commands, silently but for the log. False when it cannot be read.
   bool run_file(const std::string& path);
   // The last words of all sessions.

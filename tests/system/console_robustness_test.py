@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,9 @@ from pathlib import Path
 import pytest
 from console import PROMPT, Console, parse_reply
 from frames import broadcast, mac
+from kept import switch_process, wait_for_other
 from switch_process import Switch, is_sanitized, switch_program
-from vde_client import VdeClient, outcome_of
+from vde_client import VdeClient, connect_stream, outcome_of
 from waiting import readable, wait_until
 
 Start = Callable[..., Switch]
@@ -361,6 +363,43 @@ def test_a_long_script_runs_whole(switch: Switch) -> None:
     reply = console.run(f"load {write_script(switch, 'long', text)}")
     assert reply.raw.count("1000 Success") == 4001
     assert console.run("vlan/print 4000").ok
+
+
+LONG_ANSWERS = "".join(f"help\nvlan/create {number}\n" for number in range(1, 2001))
+
+
+def test_nobody_waits_for_a_script_but_who_reads_it(switch: Switch, traffic: Traffic) -> None:
+    reading, other = switch.console(), switch.console()
+    reading.send(f"load {write_script(switch, 'long', LONG_ANSWERS)}\n".encode())
+    wait_until("it has begun", lambda: other.run("vlan/print 1").ok)
+    traffic.check()
+    assert not other.run("vlan/print 2000").ok, "it has run to its end with nobody reading"
+    assert reading.read_reply(timeout=10.0).raw.count("1000 Success") == 4001
+    assert other.run("vlan/print 2000").ok
+    still_in_step(reading)
+
+
+@pytest.mark.parametrize("lines", ["vlan/create 7\nvlan/create 2000\n", "load DIR/long\n"], ids=["lines", "script"])
+def test_commands_of_who_does_not_wait_for_replies_are_run(switch: Switch, lines: str) -> None:
+    write_script(switch, "long", LONG_ANSWERS)
+    os.kill(switch.pid, signal.SIGSTOP)
+    try:
+        with connect_stream(switch.mgmt_path) as hasty:
+            hasty.sendall(lines.replace("DIR", str(switch.directory)).encode())
+    finally:
+        os.kill(switch.pid, signal.SIGCONT)
+    wait_until("all of them have run", lambda: switch.console().run("vlan/print 2000").ok)
+
+
+def test_a_script_has_run_when_an_upgrade_is_over(start_switch: Start) -> None:
+    kept = start_switch("--keeper")
+    console, old = kept.console(), switch_process(kept.pid)
+    console.send(f"load {write_script(kept, 'long', LONG_ANSWERS)}\n".encode())
+    wait_until("it has begun", lambda: kept.console().run("vlan/print 1").ok)
+    assert kept.console().run("lanyard/upgrade").ok
+    wait_for_other(kept.pid, old)
+    assert kept.console().run("vlan/print 2000").ok
+    assert console.read_reply(timeout=10.0).raw.count("1000 Success") == 4001
 
 
 # -- a log nobody reads --------------------------------------------------------------------------
