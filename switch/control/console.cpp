@@ -200,8 +200,8 @@ void ConsoleSession::run_script(Duration slice, std::size_t enough) {
   console_.context_.lane.commit();
   if (!goes_on) {
     script_.reset();
-    out_ += std::exchange(held_, {});
     if (prompts_) out_ += kPrompt;
+    out_ += std::exchange(held_, {});
   }
   if (reader_gone_) out_.clear();
 }
