@@ -50,10 +50,8 @@ class ConsoleSession final : public Conversation, public DebugListener {
   // Cuts off a reader that has taken nothing since the last call but one.
   void check_progress();
   // For a successor process that goes on with it; nullopt for one that cannot.
-  std::optional<HandoverPart> handover() const;
+  std::optional<HandoverPart> handover();
   void go_on_from(const HandoverPart& part);
-  // All of the script that runs, at once.
-  void finish_script();
   // What can be written at once, for the last words before the process ends.
   void flush_now() { flush(); }
 
@@ -64,7 +62,8 @@ class ConsoleSession final : public Conversation, public DebugListener {
   bool read_some();
   void run_lines();
   void run_line(std::string_view line);
-  void run_script(Duration slice, std::size_t enough);
+  void run_script();
+  bool takes_input() const;
   bool has_room() const;
   void log_change(std::string_view line) const;
   void pump();
@@ -131,8 +130,6 @@ class Console {
   const std::string& path() const { return path_; }
   // Serves standard input and output; `ended` is called at the end of input.
   Result<void> open_terminal(std::function<void()> ended);
-  // Scripts that run come to their end, before what is configured goes to a successor.
-  void finish_scripts();
   // Runs a file of commands, silently but for the log. False when it cannot be read.
   bool run_file(const std::string& path);
   // The last words of all sessions.

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -75,6 +77,42 @@ bool Script::run(std::string& text, Duration slice, std::size_t enough) {
     if (text.size() >= full || monotonic_now() >= end) break;
   }
   return producer_ != nullptr || !files_.empty();
+}
+
+HandoverPart Script::handover(std::string& text) {
+  while (producer_ != nullptr) step(text);
+  HandoverPart part;
+  part.kind = "script";
+  part.set("path", path_);
+  part.set("lines", static_cast<std::uint64_t>(lines_));
+  for (const File& file : files_) {
+    HandoverPart& one = part.parts.emplace_back();
+    one.kind = "file";
+    one.set("path", file.path);
+    one.set("text", file.text.substr(std::min(file.at, file.text.size())));
+    one.set("device", static_cast<std::uint64_t>(file.device));
+    one.set("inode", static_cast<std::uint64_t>(file.inode));
+    one.set("status", file.status ? 0U : static_cast<std::uint64_t>(file.status.error().code));
+  }
+  return part;
+}
+
+std::unique_ptr<Script> Script::resume(const CommandContext& context, const HandoverPart& part) {
+  constexpr std::uint64_t kAny = INT64_MAX;
+  std::unique_ptr<Script> script(new Script(context));
+  script->path_ = part.text("path");
+  script->lines_ = static_cast<int>(part.number("lines", kLinesMax + 1).value_or(0));
+  for (const HandoverPart& one : part.parts) {
+    File& file = script->files_.emplace_back();
+    file.path = one.text("path");
+    file.text = one.text("text");
+    file.device = one.number("device", kAny).value_or(0);
+    file.inode = one.number("inode", kAny).value_or(0);
+    if (const auto code = one.number("status", INT_MAX).value_or(0); code != 0) {
+      file.status = Error{static_cast<int>(code), "said by the process before"};
+    }
+  }
+  return script;
 }
 
 // A piece of a list, a line, or the end of a file.

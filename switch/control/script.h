@@ -18,6 +18,7 @@
 #include "switch/base/result.h"
 #include "switch/base/time.h"
 #include "switch/control/command.h"
+#include "switch/runtime/handover.h"
 
 namespace lanyard {
 
@@ -35,6 +36,11 @@ class Script {
   // Runs commands until the slice is over or `text` has grown by `enough`, and appends what they
   // say, each with its status. False when all have run.
   bool run(std::string& text, Duration slice, std::size_t enough);
+
+  // The rest of it, for the same conversation of a successor process. What is said of the line that
+  // runs is appended first.
+  HandoverPart handover(std::string& text);
+  static std::unique_ptr<Script> resume(const CommandContext& context, const HandoverPart& part);
 
   const std::string& path() const { return path_; }
 

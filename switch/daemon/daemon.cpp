@@ -141,7 +141,6 @@ Result<void> Daemon::make_parts() {
 // ---- a successor goes on ----
 
 HandoverState Daemon::handover(HandoverReason why) {
-  if (why == HandoverReason::upgrade) console_->finish_scripts();
   HandoverState state;
   state.writer = LANYARD_VERSION;
   state.sealed = why == HandoverReason::upgrade;

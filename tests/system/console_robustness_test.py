@@ -391,15 +391,18 @@ def test_commands_of_who_does_not_wait_for_replies_are_run(switch: Switch, lines
     wait_until("all of them have run", lambda: switch.console().run("vlan/print 2000").ok)
 
 
-def test_a_script_has_run_when_an_upgrade_is_over(start_switch: Start) -> None:
+def test_a_script_and_lines_after_it_outlive_an_upgrade(start_switch: Start) -> None:
     kept = start_switch("--keeper")
     console, old = kept.console(), switch_process(kept.pid)
-    console.send(f"load {write_script(kept, 'long', LONG_ANSWERS)}\n".encode())
+    console.send(f"load {write_script(kept, 'long', LONG_ANSWERS)}\nvlan/create 3000\n".encode())
     wait_until("it has begun", lambda: kept.console().run("vlan/print 1").ok)
     assert kept.console().run("lanyard/upgrade").ok
     wait_for_other(kept.pid, old)
-    assert kept.console().run("vlan/print 2000").ok
+    assert not kept.console().run("vlan/print 2000").ok, "it has run to its end with nobody reading"
     assert console.read_reply(timeout=10.0).raw.count("1000 Success") == 4001
+    assert console.read_reply().ok
+    assert kept.console().run("vlan/print 3000").ok
+    still_in_step(console)
 
 
 # -- a log nobody reads --------------------------------------------------------------------------
