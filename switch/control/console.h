@@ -63,6 +63,7 @@ class ConsoleSession final : public Conversation, public DebugListener {
   void run_lines();
   void run_line(std::string_view line);
   void run_script();
+  void on_slice();
   bool takes_input() const;
   bool has_room() const;
   void log_change(std::string_view line) const;
@@ -71,7 +72,7 @@ class ConsoleSession final : public Conversation, public DebugListener {
   void update_interest();
   void finish();
   template <typename Work>
-  void attempt(Work&& work);
+  bool attempt(Work&& work);
   bool busy() const;
 
   Console& console_;

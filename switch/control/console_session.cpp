@@ -27,6 +27,7 @@ constexpr std::size_t kHeldMax = 65536;
 constexpr std::size_t kScriptOutputMax = std::size_t{1} << 20;  // a script waits for its reader
 // So long frames may wait for commands, and then it is their turn.
 constexpr Duration kSlice = std::chrono::microseconds(200);
+constexpr Duration kRetryPause = std::chrono::milliseconds(10);
 constexpr Duration kSilence = std::chrono::milliseconds(100);
 
 // Writes what fits without waiting. Standard output is shared with others, so its descriptor is
@@ -77,6 +78,7 @@ Result<void> ConsoleSession::start(bool greets) {
   });
   if (!watch) return watch.error();
   input_watch_ = watch.take();
+  next_slice_ = loop.prepare([this] { on_slice(); });
   if (output_ != input_) {
     Result<EventLoop::Watch> writable =
         loop.watch(output_, 0, [this](std::uint32_t) { attempt([this] { on_output(); }); });
@@ -208,6 +210,16 @@ void ConsoleSession::run_script() {
   if (reader_gone_) out_.clear();
 }
 
+// Also at a terminal that found no memory: what is left of the script goes on once there is some.
+void ConsoleSession::on_slice() {
+  if (script_ == nullptr || finished_) return;
+  const bool done = attempt([this] {
+    run_script();
+    pump();
+  });
+  if (!done) next_slice_.hurry(kRetryPause);
+}
+
 // What has no data to show has done something. Who sits at the switch's own terminal knows.
 void ConsoleSession::log_change(std::string_view line) const {
   if (kind_ != Kind::socket || ending_) return;
@@ -275,15 +287,7 @@ void ConsoleSession::pump() {
   if (finished_) return;
   if (ending_ && out_.empty()) return finish();
   update_interest();
-  if (script_ != nullptr && has_room() && !next_slice_) {
-    next_slice_ = console_.context_.lane.loop().after(Duration{0}, [this] {
-      next_slice_.reset();
-      attempt([this] {
-        if (script_ != nullptr) run_script();
-        pump();
-      });
-    });
-  }
+  if (script_ != nullptr && has_room()) next_slice_.hurry();
   // Lines that waited for the reader may run now; not from here, where the caller may be one.
   if (!busy() && !ending_ && (reader_.buffered() != 0 || input_ended_) && !silence_) {
     silence_ = console_.context_.lane.loop().after(Duration{0},
@@ -343,20 +347,17 @@ void ConsoleSession::check_progress() {
 // A command that was given up for want of memory is answered by nobody. Who sits at a terminal sees
 // that it stands still, and types on.
 template <typename Work>
-void ConsoleSession::attempt(Work&& work) {
+bool ConsoleSession::attempt(Work&& work) {
   EventLoop& loop = console_.context_.lane.loop();
-  if (loop.run(work) || kind_ != Kind::socket) return;
-  loop.run([this] { finish(); });
+  if (loop.run(work)) return true;
+  if (kind_ == Kind::socket) loop.run([this] { finish(); });
+  return false;
 }
 
 // The session object ends later, where none of its callbacks runs; the peer sees the end at once.
 void ConsoleSession::finish() {
   if (finished_) return;
   finished_ = true;
-  if (script_ != nullptr) {
-    console_.context_.log.warning("console: the rest of {} is not run: its reader takes nothing",
-                                  printable(script_->path()));
-  }
   if (kind_ == Kind::socket) ::shutdown(input_, SHUT_RDWR);
   input_watch_.reset();
   output_watch_.reset();
@@ -365,6 +366,9 @@ void ConsoleSession::finish() {
   console_.sweep_timer_.hurry();
   if (kind_ == Kind::terminal && input_ended_ && console_.terminal_ended_) {
     console_.terminal_ended_();
+  }
+  if (script_ != nullptr) {
+    console_.context_.log.warning("console: the rest of {} is not run", printable(script_->path()));
   }
 }
 

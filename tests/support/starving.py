@@ -136,6 +136,12 @@ def ports(switch: Switch, _: Faults) -> Question:
     return commands(switch, "port/create 7", "port/setuser 7 root", "port/allocatable 7 1", "port/remove 7")
 
 
+def script(switch: Switch, _: Faults) -> Question:
+    path = switch.directory / "script"
+    path.write_text("vlan/create 9\nvlan/print\nvlan/remove 9\n")
+    return commands(switch, f"load {path}")
+
+
 def console(switch: Switch, _: Faults) -> Question:
     """A new session, up to its prompt."""
 
@@ -171,7 +177,7 @@ def capture(switch: Switch, _: Faults) -> Question:
     return question
 
 
-OF_A_SWITCH = [handshake, console, lists, vlans, ports, capture]
+OF_A_SWITCH = [handshake, console, lists, vlans, ports, script, capture]
 
 # -- networks -------------------------------------------------------------------------------------
 
