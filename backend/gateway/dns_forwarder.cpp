@@ -182,6 +182,7 @@ DnsAttemptId DnsForwarder::open_attempt(std::uint64_t id, const ResolverRef& res
     if (attempts_.at(open).resolver == resolver) return open;
   }
   const DnsAttemptId fresh = next_id_++;
+  pending.attempts.reserve(pending.attempts.size() + 1);
   Attempt& attempt = attempts_[fresh];
   attempt.resolver = resolver;
   attempt.pending = id;
@@ -359,20 +360,22 @@ void DnsForwarder::finish(std::uint64_t id, std::vector<std::uint8_t> reply) {
   answer(asker, reply);
 }
 
+// Needs no memory: it is also what is left to do where there is none.
 void DnsForwarder::forget(std::uint64_t id) {
   Pending& pending = pendings_.at(id);
+  auto deadline = deadlines_.extract({pending.due, id});
   for (const DnsAttemptId open : std::exchange(pending.attempts, {})) {
     Attempt& attempt = attempts_.at(open);
-    if (!attempt.probe) {
+    if (!attempt.probe || deadline.empty()) {
       end_attempt(open);
       continue;
     }
     // Whether this resolver is back is still worth knowing.
     attempt.pending = 0;
-    probe_deadlines_.insert({attempt.expires, open});
+    deadline.value() = {attempt.expires, open};
+    probe_deadlines_.insert(std::move(deadline));
   }
   if (pending.duplicate) duplicates_.erase(*pending.duplicate);
-  deadlines_.erase({pending.due, id});
   if (pending.is_counted) {
     const auto account = pending_by_guest_.find(pending.asker.guest.number());
     if (--account->second == 0) pending_by_guest_.erase(account);

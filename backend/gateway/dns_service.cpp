@@ -15,6 +15,8 @@ namespace lanyard {
 namespace {
 
 constexpr std::uint16_t kDnsPort = 53;
+constexpr Duration kRetryPause = std::chrono::milliseconds(10);
+constexpr Time kArmedForRetry{-1};  // no deadline of anybody's
 
 // Numbers from the kernel, some at a time.
 class UnguessableNumbers {
@@ -58,8 +60,10 @@ struct DnsService::Parts {
   void refresh_resolvers(bool anyway);
   Result<void> use(const NetworkConfig& network);
   void send(const DnsForwarder::Asker& asker, std::span<const std::uint8_t> reply);
-  // The timer follows the nearest deadline.
+  // The timer follows the nearest deadline. Needs no memory: a query that nobody looks after would
+  // stay for good.
   void arm();
+  void on_timer();
 
   NetworkConfig config;
   EventLoop& loop;
@@ -73,7 +77,7 @@ struct DnsService::Parts {
   std::unique_ptr<DnsTcpServer> tcp;
   std::string problem;  // why there is no resolver
   Time armed_for = Time::max();
-  EventLoop::Timer timer;
+  EventLoop::Timer timer = loop.prepare([this] { on_timer(); });
 };
 
 DnsService::Parts::Parts(const NetworkConfig& network, EventLoop& event_loop, GuestLink& guest_link,
@@ -164,12 +168,14 @@ void DnsService::Parts::arm() {
   const Time next = forwarder.next_deadline();
   if (next == armed_for) return;
   armed_for = next;
-  if (next == Time::max()) return timer.reset();
-  timer = loop.after(std::max(next - clock(), Duration{0}), [this] {
-    armed_for = Time::max();
-    forwarder.on_time(clock());
-    arm();
-  });
+  timer.hurry(next == Time::max() ? EventLoop::kFarAway : std::max(next - clock(), Duration{0}));
+}
+
+void DnsService::Parts::on_timer() {
+  armed_for = kArmedForRetry;
+  timer.hurry(kRetryPause);
+  forwarder.on_time(clock());
+  arm();
 }
 
 DnsService::DnsService(const NetworkConfig& config, EventLoop& loop, GuestLink& link,

@@ -64,9 +64,10 @@ Result<void> DnsUpstream::send(DnsAttemptId attempt, const ResolverAddress& reso
                                Transport transport, std::span<const std::uint8_t> query) {
   const auto known = channels_.find(attempt);
   if (known == channels_.end()) {
-    Result<void> opened = open(attempt, resolver, transport, query);
-    if (!opened) channels_.erase(attempt);
-    return opened;
+    Result<Channel> opened = open(attempt, resolver, transport, query);
+    if (!opened) return opened.error();
+    channels_.emplace(attempt, opened.take());
+    return {};
   }
   // What TCP has taken it repeats by itself.
   if (transport == Transport::tcp) return {};
@@ -77,10 +78,12 @@ Result<void> DnsUpstream::send(DnsAttemptId attempt, const ResolverAddress& reso
   return {};
 }
 
-Result<void> DnsUpstream::open(DnsAttemptId attempt, const ResolverAddress& resolver,
-                               Transport transport, std::span<const std::uint8_t> query) {
+// Known to nobody before it is whole: whoever finds no memory leaves nothing open.
+Result<DnsUpstream::Channel> DnsUpstream::open(DnsAttemptId attempt,
+                                               const ResolverAddress& resolver, Transport transport,
+                                               std::span<const std::uint8_t> query) {
   const bool tcp = transport == Transport::tcp;
-  Channel& channel = channels_[attempt];
+  Channel channel;
   channel.transport = transport;
   channel.fd.reset(::socket(resolver.address.is_v4() ? AF_INET : AF_INET6,
                             (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -107,7 +110,7 @@ Result<void> DnsUpstream::open(DnsAttemptId attempt, const ResolverAddress& reso
       });
   if (!watch) return watch.error();
   channel.watch = watch.take();
-  return {};
+  return channel;
 }
 
 void DnsUpstream::on_datagrams(DnsAttemptId attempt) {

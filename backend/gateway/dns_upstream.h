@@ -39,8 +39,8 @@ class DnsUpstream final : public DnsOutlet {
     EventLoop::Watch watch;  // ends before the descriptor does
   };
 
-  Result<void> open(DnsAttemptId attempt, const ResolverAddress& resolver, Transport transport,
-                    std::span<const std::uint8_t> query);
+  Result<Channel> open(DnsAttemptId attempt, const ResolverAddress& resolver, Transport transport,
+                       std::span<const std::uint8_t> query);
   void on_datagrams(DnsAttemptId attempt);
   void on_stream(DnsAttemptId attempt, std::uint32_t events);
   Result<void> flush(Channel& channel);

@@ -14,6 +14,8 @@ namespace lanyard {
 namespace {
 
 constexpr Duration kNeighbourAgeing = std::chrono::minutes(1);
+constexpr Duration kRetryPause = std::chrono::milliseconds(10);
+constexpr Time kSetForRetry{-1};  // no deadline of anybody's
 
 Error cannot_change(std::string_view what) {
   return {EINVAL, fmt::format("{} cannot change while guests are connected; take the network down "
@@ -52,7 +54,8 @@ Gateway::Gateway(const NetworkConfig& config, Context context)
       config_(config),
       link_(context_.channel, gateway_mac(config)),
       responder_(link_, neighbours_, context_.log),
-      directory_(neighbours_) {}
+      directory_(neighbours_),
+      deadline_timer_(context_.loop.prepare([this] { on_deadline(); })) {}
 
 Gateway::~Gateway() = default;
 
@@ -203,13 +206,13 @@ void Gateway::set_deadline() {
   if (advertiser_) consider(advertiser_->next_deadline());
   if (nearest == deadline_) return;
   deadline_ = nearest;
-  if (!nearest) return deadline_timer_.reset();
-  const Duration delay = std::max(*nearest - context_.loop.now(), Duration::zero());
-  deadline_timer_ = context_.loop.after(delay, [this] { on_deadline(); });
+  deadline_timer_.hurry(nearest ? std::max(*nearest - context_.loop.now(), Duration::zero())
+                                : EventLoop::kFarAway);
 }
 
 void Gateway::on_deadline() {
-  deadline_ = std::nullopt;
+  deadline_ = kSetForRetry;
+  deadline_timer_.hurry(kRetryPause);
   const Time now = context_.loop.now();
   if (dhcp_) dhcp_->on_time(now);
   if (tftp_) tftp_->on_time(now);

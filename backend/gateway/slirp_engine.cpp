@@ -132,6 +132,7 @@ SlirpEngine::SlirpEngine(EventLoop& loop, Log& log, Observer& observer)
       log_(log),
       observer_(observer),
       impl_(std::make_unique<Impl>()),
+      tick_(loop.prepare([this] { turn(); })),
       sockets_max_(descriptor_limit()) {}
 
 SlirpEngine::~SlirpEngine() {
@@ -430,9 +431,9 @@ void SlirpEngine::set_paused(bool paused) {
 void SlirpEngine::set_tick(std::uint32_t timeout_ms) {
   const Time at = loop_.now() + std::chrono::milliseconds(timeout_ms);
   // A tick that comes earlier than needed sets the next one right.
-  if (tick_ && tick_at_ <= at && tick_at_ > loop_.now()) return;
+  if (tick_at_ <= at && tick_at_ > loop_.now()) return;
   tick_at_ = at;
-  tick_ = loop_.after(at - loop_.now(), [this] { turn(); });
+  tick_.hurry(at - loop_.now());
 }
 
 int SlirpEngine::add_forward(const sockaddr* host, std::size_t host_size, const sockaddr* guest,

@@ -90,7 +90,8 @@ class EventLoop {
   Timer exactly_after(Duration delay, Expired expired);
   Timer every(Duration period, Expired expired);
   // For what must not fail: hurried, as often as is wanted, and far away until then.
-  Timer prepare(Expired expired) { return every(std::chrono::hours(24), std::move(expired)); }
+  Timer prepare(Expired expired) { return every(kFarAway, std::move(expired)); }
+  static constexpr Duration kFarAway = std::chrono::hours(24);
 
   // The time at the last wake-up.
   Time now() const { return now_; }

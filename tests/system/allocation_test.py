@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import starving_gateway
 from faults import Faults
 from networks_daemon import NetworksDaemon
 from starving import (
@@ -77,6 +78,10 @@ def test_kept_networks(
 def test_a_gateway(directory: Path, question: Callable[[StarvingGateway], Question]) -> None:
     way = Way(COUNTS["one"], GATEWAY_STEPS.get(name(question), 1))
     print(f"{starve_gateway(directory, question, way)} allocations")
+
+
+def test_a_query_is_given_up_although_its_timer_found_no_memory(directory: Path) -> None:
+    print(f"{starve_gateway(directory, starving_gateway.name, Way(COUNTS['all']))} allocations")
 
 
 @pytest.mark.parametrize("question", OF_A_RESTART, ids=name)
