@@ -101,7 +101,9 @@ std::unique_ptr<Script> Script::resume(const CommandContext& context, const Hand
   constexpr std::uint64_t kAny = INT64_MAX;
   std::unique_ptr<Script> script(new Script(context));
   script->path_ = part.text("path");
-  script->lines_ = static_cast<int>(part.number("lines", kLinesMax + 1).value_or(0));
+  // Each of the files that are too long together has counted one line more.
+  constexpr std::uint64_t kCounted = kLinesMax + kDepthMax;
+  script->lines_ = static_cast<int>(part.number("lines", kCounted).value_or(kCounted));
   for (const HandoverPart& one : part.parts) {
     File& file = script->files_.emplace_back();
     file.path = one.text("path");
