@@ -96,7 +96,10 @@ Result<PinnedSocket> pin_named_socket(const VdeRequest& request, const Identity&
 }  // namespace
 
 VdeListener::VdeListener(Settings settings, std::shared_ptr<VdeShared> shared, Patchbay& patchbay)
-    : settings_(std::move(settings)), shared_(std::move(shared)), patchbay_(patchbay) {}
+    : settings_(std::move(settings)),
+      shared_(std::move(shared)),
+      patchbay_(patchbay),
+      deadline_timer_(patchbay.loop(), [this] { expire_requests(); }) {}
 
 Result<std::unique_ptr<VdeListener>> VdeListener::open(Settings settings,
                                                        std::shared_ptr<VdeShared> shared,
@@ -201,10 +204,7 @@ void VdeListener::add_connection(UniqueFd control) {
     return complain("cannot watch a new client: {}", watched.error().text);
   }
   pending_.push_back(std::move(connection));
-  if (!deadline_timer_) {
-    deadline_timer_ =
-        patchbay_.loop().every(std::chrono::milliseconds(250), [this] { expire_requests(); });
-  }
+  set_deadline();
 }
 
 Result<void> VdeListener::watch(Connection& connection) {
@@ -216,6 +216,11 @@ Result<void> VdeListener::watch(Connection& connection) {
   return {};
 }
 
+void VdeListener::set_deadline() {
+  deadline_timer_.follow(pending_.empty() ? Time::max() : pending_.front()->deadline,
+                         patchbay_.loop().now());
+}
+
 void VdeListener::expire_requests() {
   const Time now = patchbay_.loop().now();
   while (!pending_.empty() && pending_.front()->deadline <= now) {
@@ -223,7 +228,7 @@ void VdeListener::expire_requests() {
                                           kRequestDeadline / std::chrono::seconds(1),
                                           pending_.front()->received.size()));
   }
-  if (pending_.empty()) deadline_timer_.reset();
+  set_deadline();
 }
 
 // ---- one connection ----
@@ -433,10 +438,7 @@ Result<void> VdeListener::adopt_client(const HandoverPart& part) {
     self.received.assign(received.begin(), received.end());
     self.deadline = patchbay_.loop().now() + kRequestDeadline;
     pending_.push_back(std::move(connection));
-    if (!deadline_timer_) {
-      deadline_timer_ =
-          patchbay_.loop().every(std::chrono::milliseconds(250), [this] { expire_requests(); });
-    }
+    set_deadline();
     return {};
   }
   const auto port = part.number("port", kPortMax);

@@ -19,6 +19,7 @@
 
 #include "backend/vde_endpoint.h"
 #include "backend/vde_wire.h"
+#include "switch/runtime/deadline_timer.h"
 #include "switch/runtime/patchbay.h"
 
 namespace lanyard {
@@ -78,6 +79,7 @@ class VdeListener final : public Service {
   Result<UniqueFd> connect_data(const Connection& connection, const VdeRequest& request) const;
   void refuse(Connection& connection, std::string_view why);
   void drop(Connection& connection);
+  void set_deadline();
   void expire_requests();
   template <typename... Args>
   void complain(fmt::format_string<Args...> format, Args&&... args);
@@ -91,9 +93,9 @@ class VdeListener final : public Service {
   Time since_ = monotonic_now();
   UniqueFd spare_;  // given up for an instant to refuse a client when descriptors have run out
   EventLoop::Watch watch_;
-  EventLoop::Timer deadline_timer_;
   EventLoop::Timer resume_timer_;
   Connections pending_;  // oldest first
+  DeadlineTimer deadline_timer_;
   Connections plugged_;
   RateLimit complaints_{20, std::chrono::seconds(10)};
 };

@@ -145,6 +145,7 @@ add_executable(lanyard_tests
   switch/network/port_holder_test.cpp
   switch/runtime/backend_test.cpp
   switch/runtime/busy_poll_test.cpp
+  switch/runtime/deadline_timer_test.cpp
   switch/runtime/event_loop_test.cpp
   switch/runtime/lane_test.cpp
   switch/runtime/line_channel_test.cpp

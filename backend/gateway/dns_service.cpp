@@ -10,13 +10,12 @@
 #include "backend/gateway/dns_tcp.h"
 #include "backend/gateway/dns_upstream.h"
 #include "backend/gateway/resolver_list.h"
+#include "switch/runtime/deadline_timer.h"
 
 namespace lanyard {
 namespace {
 
 constexpr std::uint16_t kDnsPort = 53;
-constexpr Duration kRetryPause = std::chrono::milliseconds(10);
-constexpr Time kArmedForRetry{-1};  // no deadline of anybody's
 
 // Numbers from the kernel, some at a time.
 class UnguessableNumbers {
@@ -60,8 +59,6 @@ struct DnsService::Parts {
   void refresh_resolvers(bool anyway);
   Result<void> use(const NetworkConfig& network);
   void send(const DnsForwarder::Asker& asker, std::span<const std::uint8_t> reply);
-  // The timer follows the nearest deadline. Needs no memory: a query that nobody looks after would
-  // stay for good.
   void arm();
   void on_timer();
 
@@ -76,8 +73,7 @@ struct DnsService::Parts {
   DnsForwarder forwarder;
   std::unique_ptr<DnsTcpServer> tcp;
   std::string problem;  // why there is no resolver
-  Time armed_for = Time::max();
-  EventLoop::Timer timer = loop.prepare([this] { on_timer(); });
+  DeadlineTimer timer{loop, [this] { on_timer(); }};
 };
 
 DnsService::Parts::Parts(const NetworkConfig& network, EventLoop& event_loop, GuestLink& guest_link,
@@ -165,15 +161,10 @@ void DnsService::Parts::send(const DnsForwarder::Asker& asker,
 }
 
 void DnsService::Parts::arm() {
-  const Time next = forwarder.next_deadline();
-  if (next == armed_for) return;
-  armed_for = next;
-  timer.hurry(next == Time::max() ? EventLoop::kFarAway : std::max(next - clock(), Duration{0}));
+  timer.follow(forwarder.next_deadline(), clock());
 }
 
 void DnsService::Parts::on_timer() {
-  armed_for = kArmedForRetry;
-  timer.hurry(kRetryPause);
   forwarder.on_time(clock());
   arm();
 }

@@ -14,8 +14,6 @@ namespace lanyard {
 namespace {
 
 constexpr Duration kNeighbourAgeing = std::chrono::minutes(1);
-constexpr Duration kRetryPause = std::chrono::milliseconds(10);
-constexpr Time kSetForRetry{-1};  // no deadline of anybody's
 
 Error cannot_change(std::string_view what) {
   return {EINVAL, fmt::format("{} cannot change while guests are connected; take the network down "
@@ -55,7 +53,7 @@ Gateway::Gateway(const NetworkConfig& config, Context context)
       link_(context_.channel, gateway_mac(config)),
       responder_(link_, neighbours_, context_.log),
       directory_(neighbours_),
-      deadline_timer_(context_.loop.prepare([this] { on_deadline(); })) {}
+      deadline_timer_(context_.loop, [this] { on_deadline(); }) {}
 
 Gateway::~Gateway() = default;
 
@@ -195,28 +193,22 @@ void Gateway::end_of_turn() {
 }
 
 void Gateway::set_deadline() {
-  std::optional<Time> nearest;
+  Time nearest = Time::max();
   const auto consider = [&nearest](std::optional<Time> deadline) {
-    if (deadline && *deadline != Time::max() && (!nearest || *deadline < *nearest)) {
-      nearest = deadline;
-    }
+    nearest = std::min(nearest, deadline.value_or(Time::max()));
   };
   if (dhcp_) consider(dhcp_->next_deadline());
   if (tftp_) consider(tftp_->next_deadline());
   if (advertiser_) consider(advertiser_->next_deadline());
-  if (nearest == deadline_) return;
-  deadline_ = nearest;
-  deadline_timer_.hurry(nearest ? std::max(*nearest - context_.loop.now(), Duration::zero())
-                                : EventLoop::kFarAway);
+  deadline_timer_.follow(nearest, context_.loop.now());
 }
 
 void Gateway::on_deadline() {
-  deadline_ = kSetForRetry;
-  deadline_timer_.hurry(kRetryPause);
   const Time now = context_.loop.now();
   if (dhcp_) dhcp_->on_time(now);
   if (tftp_) tftp_->on_time(now);
   if (advertiser_) advertiser_->on_time(now);
+  set_deadline();
 }
 
 void Gateway::shut_down() {

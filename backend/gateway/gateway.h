@@ -42,6 +42,7 @@
 #include "switch/base/result.h"
 #include "switch/network/json_rpc.h"
 #include "switch/network/network_config.h"
+#include "switch/runtime/deadline_timer.h"
 #include "switch/runtime/event_loop.h"
 
 namespace lanyard {
@@ -128,8 +129,7 @@ class Gateway {
   std::unique_ptr<PingRelay> pings_;
   std::unique_ptr<Nat> nat_;
   std::vector<Nat::Input> nat_batch_;
-  EventLoop::Timer deadline_timer_;
-  std::optional<Time> deadline_;
+  DeadlineTimer deadline_timer_;
   EventLoop::Timer ageing_;
 };
 

@@ -25,7 +25,6 @@ constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
 // Deadlines are met so much later, and then all at once. Each connection leaves some behind that
 // were for nothing, and to be woken for one of them costs more than to carry a segment.
 constexpr Duration kDeadlineGrid = std::chrono::milliseconds(2);
-constexpr Duration kRetryPause = std::chrono::milliseconds(10);
 
 void set_option(int fd, int level, int option, int value) {
   (void)::setsockopt(fd, level, option, &value, sizeof value);
@@ -107,7 +106,7 @@ TcpEngine::TcpEngine(EventLoop& loop, GuestOutput& output, NatCounters& counters
       output_(output),
       counters_(counters),
       observer_(observer),
-      timer_(loop.prepare([this] { on_deadline(); })),
+      timer_(loop, [this] { on_deadline(); }),
       scratch_(kTcpHeadroom + kTcpPayloadMax) {}
 
 TcpEngine::~TcpEngine() = default;
@@ -310,17 +309,13 @@ void TcpEngine::schedule(Connection& connection) {
 }
 
 void TcpEngine::arm() {
-  if (deadlines_.empty() || deadlines_.top().first >= timer_at_) return;
-  timer_at_ = deadlines_.top().first;
-  timer_at_ += kDeadlineGrid - timer_at_ % kDeadlineGrid;
-  timer_.hurry(std::max(timer_at_ - loop_.now(), Duration{0}));
+  if (deadlines_.empty() || deadlines_.top().first >= timer_.deadline()) return;
+  const Time nearest = deadlines_.top().first;
+  timer_.follow(nearest + kDeadlineGrid - nearest % kDeadlineGrid, loop_.now());
 }
 
 void TcpEngine::on_deadline() {
   const Time now = loop_.now();
-  // Who finds no memory in the midst of it is called again.
-  timer_at_ = now + kRetryPause;
-  timer_.hurry(kRetryPause);
   while (!deadlines_.empty() && deadlines_.top().first <= now) {
     const auto [time, number] = deadlines_.top();
     deadlines_.pop();
@@ -338,8 +333,7 @@ void TcpEngine::on_deadline() {
       throw;
     }
   }
-  timer_at_ = Time::max();
-  timer_.hurry(EventLoop::kFarAway);
+  timer_.follow(Time::max(), now);
   arm();
 }
 

@@ -25,6 +25,7 @@
 #include "backend/gateway/nat_packet.h"
 #include "backend/gateway/tcp_flow.h"
 #include "switch/base/result.h"
+#include "switch/runtime/deadline_timer.h"
 #include "switch/runtime/event_loop.h"
 
 namespace lanyard {
@@ -99,8 +100,7 @@ class TcpEngine {
   std::vector<std::uint64_t> touched_;
   std::vector<std::uint64_t> blocked_;
   std::priority_queue<Deadline, std::vector<Deadline>, std::greater<>> deadlines_;
-  EventLoop::Timer timer_;
-  Time timer_at_ = Time::max();
+  DeadlineTimer timer_;
   std::vector<std::uint8_t> scratch_;  // a frame
   std::array<std::uint32_t, 64> random_{};
   std::size_t random_left_ = 0;
