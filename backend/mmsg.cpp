@@ -5,7 +5,6 @@
 #include <cerrno>
 
 #include "switch/frame/frame_pool.h"
-#include "switch/frame/settler.h"
 
 namespace lanyard {
 namespace {
@@ -34,34 +33,25 @@ Rx after_error() {
 
 }  // namespace
 
-DatagramBatches::DatagramBatches(FramePool& pool, Framing framing)
-    : pool_(pool), framing_(framing) {
-  const std::size_t first = framing == Framing::with_header ? 0 : 1;
+DatagramBatches::DatagramBatches(FramePool& pool) : pool_(pool) {
   for (std::size_t i = 0; i < kSlots; ++i) {
-    receive_parts_[i][0] = {receive_headers_[i].data(), kVirtioHeaderSize};
-    receive_messages_[i].msg_hdr.msg_iov = &receive_parts_[i][first];
-    receive_messages_[i].msg_hdr.msg_iovlen = 2 - first;
-    send_parts_[i][0] = {send_headers_[i].data(), kVirtioHeaderSize};
-    send_messages_[i].msg_hdr.msg_iov = &send_parts_[i][first];
+    receive_messages_[i].msg_hdr.msg_iov = &receive_parts_[i];
+    receive_messages_[i].msg_hdr.msg_iovlen = 1;
+    send_messages_[i].msg_hdr.msg_iov = send_parts_[i].data();
   }
 }
 
 void DatagramBatches::fill(std::size_t slot) {
   empty_[slot] = pool_.make();
-  receive_parts_[slot][1] = {empty_[slot]->segments[0].data, kMaxFrameSize};
+  receive_parts_[slot] = {empty_[slot]->segments[0].data, kMaxFrameSize};
 }
 
 void DatagramBatches::push_received(std::size_t slot, std::size_t size, bool truncated,
                                     FrameBatch& into) {
   if (size == 0) return;
   FrameRef frame = std::move(empty_[slot]);
-  const std::size_t bytes = size - std::min(size, header_size());
-  frame->set_bytes(frame->segments[0].data, static_cast<std::uint32_t>(bytes));
+  frame->set_bytes(frame->segments[0].data, static_cast<std::uint32_t>(size));
   frame->truncated = truncated;
-  if (framing_ == Framing::with_header && !truncated && bytes != 0) {
-    const VirtioReading reading = read_virtio_header(receive_headers_[slot], frame->head(), bytes);
-    frame->offload = reading.fault == VirtioFault::none ? reading.offload : Offload::malformed();
-  }
   into.push(std::move(frame));
 }
 
@@ -77,8 +67,8 @@ Rx DatagramBatches::receive_one(int fd, BurstGuess& guess, FrameBatch& into) {
 }
 
 Rx DatagramBatches::receive(int fd, BurstGuess& guess, FrameBatch& into) {
-  if (framing_ == Framing::bare && guess.expects_one()) return receive_one(fd, guess, into);
-  const std::size_t wanted = guess.expects_one() ? 1 : into.room();
+  if (guess.expects_one()) return receive_one(fd, guess, into);
+  const std::size_t wanted = into.room();
   for (std::size_t i = 0; i < wanted; ++i) {
     if (!empty_[i]) fill(i);
   }
@@ -89,31 +79,21 @@ Rx DatagramBatches::receive(int fd, BurstGuess& guess, FrameBatch& into) {
   guess.found(found);
   for (std::size_t i = 0; i < found; ++i) {
     const mmsghdr& message = receive_messages_[i];
-    if (message.msg_len == 0 && framing_ == Framing::with_header) return Rx::closed;
     push_received(i, message.msg_len, (message.msg_hdr.msg_flags & MSG_TRUNC) != 0, into);
   }
   return found == wanted && wanted > 1 ? Rx::more : Rx::drained;
 }
 
-// How many parts the message has.
-std::size_t DatagramBatches::describe(const Outgoing& out, std::size_t slot) {
-  const std::size_t parts = gather(out, std::span(send_parts_[slot]).subspan<1, kGatherMax>());
-  if (framing_ == Framing::bare) return parts;
-  send_headers_[slot] = virtio_header_of(out);
-  return parts + 1;
-}
-
 // As send(2) and sendmmsg(2): how many were sent, or -1.
 long DatagramBatches::send(int fd, std::span<const Outgoing> frames) {
   // The plainest call costs least when there is only one.
-  if (framing_ == Framing::bare && frames.size() == 1 && !frames[0].tagged &&
-      frames[0].frame->segment_count == 1) {
+  if (frames.size() == 1 && !frames[0].tagged && frames[0].frame->segment_count == 1) {
     const Segment& all = frames[0].frame->segments[0];
     return ::send(fd, all.data, all.size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 1;
   }
   const std::size_t count = std::min(frames.size(), kSlots);
   for (std::size_t i = 0; i < count; ++i) {
-    send_messages_[i].msg_hdr.msg_iovlen = describe(frames[i], i);
+    send_messages_[i].msg_hdr.msg_iovlen = gather(frames[i], send_parts_[i]);
   }
   return ::sendmmsg(fd, send_messages_.data(), static_cast<unsigned>(count),
                     MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -30,8 +30,7 @@ SandboxPolicy one_switch() {
 SandboxPolicy networks() {
   BackendRegistry backends;
   register_builtin_backends(backends);
-  return NetworksConfinement({.runtime_directory = "/run/lanyard", .kept = true, .busy_poll = true},
-                             backends)
+  return NetworksConfinement({.runtime_directory = "/run/lanyard", .busy_poll = true}, backends)
       .policy();
 }
 

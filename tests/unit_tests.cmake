@@ -147,6 +147,7 @@ add_executable(lanyard_tests
   switch/runtime/busy_poll_test.cpp
   switch/runtime/deadline_timer_test.cpp
   switch/runtime/event_loop_test.cpp
+  switch/runtime/frame_ring_test.cpp
   switch/runtime/lane_test.cpp
   switch/runtime/line_channel_test.cpp
   switch/runtime/memory_reserve_test.cpp

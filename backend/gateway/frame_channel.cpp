@@ -2,31 +2,27 @@
 #include "backend/gateway/frame_channel.h"
 
 #include <sys/epoll.h>
-#include <sys/mman.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
+#include <optional>
 #include <utility>
 
-#include "switch/base/one_message.h"
+#include "switch/base/descriptor_passing.h"
 #include "switch/base/text.h"
+#include "switch/base/transient_error.h"
 
 namespace lanyard {
 namespace {
 
-// An odd number of pages, so that frames do not all start in the same cache sets.
-constexpr std::size_t kStride = std::size_t{17} * 4096;
-static_assert(kStride >= kMaxFrameSize);
-constexpr std::size_t kBuffers = FrameChannel::kBatch * kStride;
-// Where copying a frame costs about as much as entering the kernel for it.
-constexpr std::size_t kCopyMax = 8192;
+// From here on a frame is worth waking the switch for.
+constexpr std::size_t kLargeFrame = 8192;
 // What a quiet gateway gives back of its backlog's memory.
 constexpr std::size_t kKeptCapacity = std::size_t{64} << 10;
-constexpr int kSendBuffer = 1 << 20;
-
-bool is_full(int error) {
-  return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
-}
+constexpr std::size_t kOfferMax = 64;
 
 }  // namespace
 
@@ -37,186 +33,186 @@ Result<std::unique_ptr<FrameChannel>> FrameChannel::open(EventLoop& loop, Unique
   if (::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) {
     return Error{EPROTOTYPE, fmt::format("descriptor {} is not a SOCK_SEQPACKET socket", fd.get())};
   }
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
   std::unique_ptr<FrameChannel> channel(
       new FrameChannel(loop, std::move(fd), std::move(callbacks)));
-  channel->buffers_ = ::mmap(nullptr, kBuffers, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (channel->buffers_ == MAP_FAILED) {
-    channel->buffers_ = nullptr;
-    return Error{ENOMEM, "no memory for the buffers of frames"};
-  }
-  ::madvise(channel->buffers_, kBuffers, MADV_NOHUGEPAGE);
-  auto* const first = static_cast<std::uint8_t*>(channel->buffers_);
-  for (std::size_t i = 0; i < kBatch; ++i) {
-    channel->parts_[i] = {iovec{channel->headers_[i].data(), kVirtioHeaderSize},
-                          iovec{first + i * kStride, kMaxFrameSize}};
-    channel->messages_[i].msg_hdr.msg_iov = channel->parts_[i].data();
-    channel->messages_[i].msg_hdr.msg_iovlen = 2;
-    channel->out_messages_[i].msg_hdr.msg_iov = &channel->out_parts_[i];
-    channel->out_messages_[i].msg_hdr.msg_iovlen = 1;
-  }
   FrameChannel* const at = channel.get();
   Result<EventLoop::Watch> watch =
-      loop.watch(at->fd_.get(), EPOLLIN, [at](std::uint32_t events) { at->on_events(events); });
+      loop.watch(at->fd_.get(), EPOLLIN, [at](std::uint32_t) { at->on_bell(); });
   if (!watch) return watch.error();
   at->watch_ = watch.take();
   return channel;
 }
 
 FrameChannel::FrameChannel(EventLoop& loop, UniqueFd fd, Callbacks callbacks)
-    : loop_(loop), fd_(std::move(fd)), callbacks_(std::move(callbacks)) {}
+    : loop_(loop),
+      fd_(std::move(fd)),
+      callbacks_(std::move(callbacks)),
+      next_batch_(loop.prepare([this] { receive(); })) {}
 
 FrameChannel::~FrameChannel() {
   watch_.reset();
-  if (buffers_ != nullptr) ::munmap(buffers_, kBuffers);
 }
 
-void FrameChannel::on_events(std::uint32_t events) {
-  if ((events & EPOLLOUT) != 0) flush();
-  if (fd_ && (events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) receive();
+// ---- from the switch ----
+
+void FrameChannel::on_bell() {
+  Result<std::optional<ReceivedMessage>> message = receive_with_descriptor(fd_.get(), kOfferMax);
+  if (!message) {
+    if (is_transient(message.error().code)) return;
+    // What was sent before the end counts.
+    while (rings_ != nullptr && receive_batch(rings_->incoming())) {
+    }
+    return close();
+  }
+  if (message.value() && message.value()->descriptor) {
+    // Nobody would offer it again.
+    const bool adopted =
+        loop_.run([&] { adopt(message.value()->bytes, std::move(message.value()->descriptor)); });
+    if (!adopted) return close();
+  }
+  flush();
+  receive();
+}
+
+void FrameChannel::adopt(std::string_view offer, UniqueFd file) {
+  Result<std::unique_ptr<FrameRings>> rings = FrameRings::accept(offer, std::move(file));
+  if (!rings) return close();
+  const std::unique_ptr<FrameRings> before = std::exchange(rings_, rings.take());
+  if (before == nullptr) return;
+  before->leave();
+  before->outgoing().publish();
+  FrameRingReader unread = before->unread();
+  FrameRingReader::Record record;
+  while (unread.next(record) == FrameRingReader::Next::record) {
+    VirtioHeader header;
+    std::copy(record.header().begin(), record.header().end(), header.begin());
+    const iovec bytes{record.frame().data(), record.frame().size()};
+    if (rings_->outgoing().push(header, {&bytes, 1}, record.frame().size()) !=
+        FrameRingWriter::Push::done) {
+      ++counters_.dropped;
+    }
+  }
+  while (receive_batch(before->incoming())) {
+  }
 }
 
 void FrameChannel::receive() {
-  const int count = ::recvmmsg(fd_.get(), messages_.data(), kBatch, MSG_DONTWAIT, nullptr);
-  if (count < 0) {
-    if (errno != EAGAIN && errno != EINTR) close();
-    return;
+  if (rings_ == nullptr || !fd_) return;
+  FrameRingReader& ring = rings_->incoming();
+  try {
+    if (!receive_batch(ring) && ring.sleep()) return;
+  } catch (const std::bad_alloc&) {
+    next_batch_.hurry();
+    throw;
   }
-  std::size_t accepted = 0;
-  bool ended = false;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-    // Nobody sends empty messages; this is how the end looks.
-    ended = messages_[i].msg_len == 0;
-    if (ended) break;
-    if (accept(i, messages_[i], received_[accepted])) ++accepted;
-  }
-  if (accepted != 0) callbacks_.frames(std::span(received_).first(accepted));
-  if (ended) close();
+  next_batch_.hurry();
 }
 
-bool FrameChannel::accept(std::size_t slot, const mmsghdr& message, Received& into) {
-  if ((message.msg_hdr.msg_flags & MSG_TRUNC) != 0) {
-    ++counters_.too_long;
-    return false;
+// True when there may be more than one batch takes.
+bool FrameChannel::receive_batch(FrameRingReader& ring) {
+  std::size_t taken = 0;
+  std::size_t accepted = 0;
+  FrameRingReader::Record record;
+  for (; taken < kBatch; ++taken) {
+    const FrameRingReader::Next next = ring.next(record);
+    if (next == FrameRingReader::Next::none) break;
+    if (next == FrameRingReader::Next::damaged) {
+      close();
+      return false;
+    }
+    if (accept(record, received_[accepted])) ++accepted;
   }
-  if (message.msg_len < kVirtioHeaderSize + kEthernetHeaderSize) {
+  if (accepted != 0) callbacks_.frames(std::span(received_).first(accepted));
+  if (taken != 0 && ring.release()) ring_bell(fd_.get());
+  return taken == kBatch;
+}
+
+bool FrameChannel::accept(const FrameRingReader::Record& record, Received& into) {
+  const std::size_t size = record.frame().size();
+  if (size < kEthernetHeaderSize) {
     ++counters_.runts;
     return false;
   }
-  const std::size_t size = message.msg_len - kVirtioHeaderSize;
-  into.frame = {static_cast<std::uint8_t*>(parts_[slot][1].iov_base), size};
-  const VirtioReading reading = read_virtio_header(headers_[slot], into.frame, size);
+  const VirtioReading reading = read_virtio_header(record.header(), record.frame(), size);
   if (reading.fault != VirtioFault::none) {
     ++counters_.bad_offload;
     return false;
   }
-  into.offload = reading.offload;
+  into = {record.frame(), reading.offload};
   loop_.carried(size);
   ++counters_.received_frames;
   counters_.received_bytes += size;
   return true;
 }
 
+// ---- to the switch ----
+
 void FrameChannel::send(std::span<const std::uint8_t> frame, const Offload& offload) {
   if (!fd_) return;
-  const VirtioHeader header = make_virtio_header(offload);
-  if (frame.size() > kCopyMax && !waits_writable_) {
-    flush();
-    if (!fd_ || (backlog() == 0 && send_now(header, frame))) return;
+  if (frame.size() > kMaxFrameSize) {
+    ++counters_.refused;
+    return;
   }
-  const std::size_t size = kVirtioHeaderSize + frame.size();
-  if (backlog() + sizeof(Record) + size > kBacklogMax || size > kVirtioHeaderSize + kMaxFrameSize) {
+  const VirtioHeader header = make_virtio_header(offload);
+  if (backlog() == 0 && push(header, frame)) {
+    if (frame.size() > kLargeFrame) publish();
+    return;
+  }
+  if (backlog() + sizeof(Record) + frame.size() > kBacklogMax) {
     ++counters_.dropped;
     return;
   }
-  const Record record{static_cast<std::uint32_t>(size)};
+  const Record record{static_cast<std::uint32_t>(frame.size()), header};
   const std::size_t at = out_.size();
-  out_.resize(at + sizeof record + size);
+  out_.resize(at + sizeof record + frame.size());
   std::memcpy(&out_[at], &record, sizeof record);
-  std::memcpy(&out_[at + sizeof record], header.data(), header.size());
-  std::memcpy(&out_[at + sizeof record + kVirtioHeaderSize], frame.data(), frame.size());
+  std::memcpy(&out_[at + sizeof record], frame.data(), frame.size());
   if (backlog() > kBacklogHigh) is_full_ = true;
 }
 
-// True when the frame needs no more attention: sent, or refused for good.
-bool FrameChannel::send_now(const VirtioHeader& header, std::span<const std::uint8_t> frame) {
-  std::array<iovec, 2> parts{
-      iovec{const_cast<std::uint8_t*>(header.data()), header.size()},
-      iovec{const_cast<std::uint8_t*>(frame.data()), frame.size()},
-  };
-  msghdr message{};
-  message.msg_iov = parts.data();
-  message.msg_iovlen = parts.size();
-  if (send_message(fd_.get(), message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
-    ++counters_.sent_frames;
-    counters_.sent_bytes += frame.size();
-    loop_.carried(frame.size());
-    return true;
-  }
-  if (is_full(errno)) {
-    set_writable_interest(true);
+bool FrameChannel::push(const VirtioHeader& header, std::span<const std::uint8_t> frame) {
+  if (rings_ == nullptr) return false;
+  const iovec bytes{const_cast<std::uint8_t*>(frame.data()), frame.size()};
+  if (rings_->outgoing().push(header, {&bytes, 1}, frame.size()) != FrameRingWriter::Push::done) {
     return false;
   }
-  ++counters_.refused;
+  ++counters_.sent_frames;
+  counters_.sent_bytes += frame.size();
+  loop_.carried(frame.size());
   return true;
 }
 
 void FrameChannel::flush() {
-  while (fd_ && backlog() != 0 && write_batch()) {
+  if (!fd_) return;
+  while (backlog() != 0 && !write_backlog()) {
+    publish();
+    if (rings_ == nullptr || !rings_->outgoing().wait_for_room()) break;
   }
+  publish();
   after_write();
 }
 
-// One call's worth; false when the socket takes no more.
-bool FrameChannel::write_batch() {
-  std::size_t count = 0;
-  for (std::size_t at = written_; at < out_.size() && count < kBatch; ++count) {
+// False when the ring takes no more.
+bool FrameChannel::write_backlog() {
+  while (backlog() != 0) {
     Record record;
-    std::memcpy(&record, &out_[at], sizeof record);
-    out_parts_[count] = {&out_[at + sizeof record], record.size};
-    at += sizeof record + record.size;
+    std::memcpy(&record, &out_[written_], sizeof record);
+    if (!push(record.header, {&out_[written_ + sizeof record], record.size})) return false;
+    written_ += sizeof record + record.size;
   }
-  const int sent = ::sendmmsg(fd_.get(), out_messages_.data(), static_cast<unsigned>(count),
-                              MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent > 0) {
-    for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) {
-      ++counters_.sent_frames;
-      counters_.sent_bytes += out_parts_[i].iov_len - kVirtioHeaderSize;
-      loop_.carried(out_parts_[i].iov_len);
-    }
-    consume(static_cast<std::size_t>(sent));
-    return true;
-  }
-  if (errno == EINTR) return true;
-  if (is_full(errno)) {
-    set_writable_interest(true);
-    return false;
-  }
-  if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) {
-    out_.clear();
-    written_ = 0;
-    return false;  // the end shows when reading
-  }
-  ++counters_.refused;
-  consume(1);
   return true;
 }
 
-void FrameChannel::consume(std::size_t messages) {
-  for (; messages != 0; --messages) {
-    Record record;
-    std::memcpy(&record, &out_[written_], sizeof record);
-    written_ += sizeof record + record.size;
-  }
+void FrameChannel::publish() {
+  if (rings_ != nullptr && rings_->outgoing().publish()) ring_bell(fd_.get());
 }
 
 void FrameChannel::after_write() {
   if (backlog() == 0) {
+    const bool had_backlog = !out_.empty();
     out_.clear();
     written_ = 0;
-    if (out_.capacity() > kKeptCapacity && waits_writable_) out_.shrink_to_fit();
-    set_writable_interest(false);
+    if (out_.capacity() > kKeptCapacity && had_backlog) out_.shrink_to_fit();
   } else if (written_ > kBacklogLow) {
     out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(written_));
     written_ = 0;
@@ -225,12 +221,6 @@ void FrameChannel::after_write() {
     is_full_ = false;
     if (callbacks_.room) callbacks_.room();
   }
-}
-
-void FrameChannel::set_writable_interest(bool on) {
-  if (on == waits_writable_ || !watch_) return;
-  waits_writable_ = on;
-  watch_.set_events(on ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 void FrameChannel::close() {

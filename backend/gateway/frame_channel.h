@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: MIT
 //
-// The gateway's end of the frame socket: batches in, batches out.
+// The gateway's end of the rings to the switch (frame_rings.h): batches in, batches out.
 //
 // What makes it hard: libslirp loses a second for every frame to a guest that is lost, so nothing
 // may be lost while the switch is merely slow; and a switch that stands still must not make us
-// grow. So what the socket does not take waits here, has_room() is false above kBacklogHigh, which
-// is when NAT stops reading from its sockets, and above kBacklogMax frames are dropped and counted.
-// And a thread that writes each frame by itself spends most of its time entering the kernel: what
-// is sent in one turn is collected and goes out by flush() in one call. Only large frames are
-// written at once, because copying them costs more than the call.
+// grow. So what the ring does not take waits here, has_room() is false above kBacklogHigh, which is
+// when NAT stops reading from its sockets, and above kBacklogMax frames are dropped and counted.
+// And to wake the switch costs more than a frame: what is sent in one turn is told of at its end,
+// by flush(). Only large frames are told of at once, so that both work at the same time.
 //
-// The buffers received into are reserved, not touched: a network of small frames keeps them small.
-// Gateway thread only.
+// The switch process may be followed by another, which offers other rings: what it had sent comes
+// first, and what nobody had read goes along. Gateway thread only.
 #pragma once
-
-#include <sys/socket.h>
 
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "backend/gateway/packet.h"
@@ -29,6 +27,7 @@
 #include "switch/frame/ethernet.h"
 #include "switch/frame/virtio_header.h"
 #include "switch/runtime/event_loop.h"
+#include "switch/runtime/frame_rings.h"
 
 namespace lanyard {
 
@@ -37,11 +36,10 @@ struct FrameCounters {
   std::uint64_t received_bytes = 0;
   std::uint64_t sent_frames = 0;
   std::uint64_t sent_bytes = 0;
-  std::uint64_t runts = 0;        // received: shorter than both headers
-  std::uint64_t too_long = 0;     // received: longer than any frame
+  std::uint64_t runts = 0;        // received: shorter than an Ethernet header
   std::uint64_t bad_offload = 0;  // received: a header that cannot be true
   std::uint64_t dropped = 0;      // to be sent: the switch did not read
-  std::uint64_t refused = 0;      // to be sent: the kernel refused it
+  std::uint64_t refused = 0;      // to be sent: longer than any frame
 };
 
 class FrameChannel {
@@ -61,7 +59,7 @@ class FrameChannel {
     std::function<void()> closed;  // the other end is gone
   };
 
-  // Takes a connected SOCK_SEQPACKET socket.
+  // Takes a connected SOCK_SEQPACKET socket, over which rings will be offered.
   static Result<std::unique_ptr<FrameChannel>> open(EventLoop& loop, UniqueFd fd,
                                                     Callbacks callbacks);
   ~FrameChannel();
@@ -76,41 +74,37 @@ class FrameChannel {
   const FrameCounters& counters() const { return counters_; }
 
  private:
-  // A message of the backlog is this, then header and frame.
+  // A frame of the backlog is this, then its bytes.
   struct Record {
     std::uint32_t size = 0;
+    VirtioHeader header{};
   };
 
   FrameChannel(EventLoop& loop, UniqueFd fd, Callbacks callbacks);
 
-  void on_events(std::uint32_t events);
+  void on_bell();
+  void adopt(std::string_view offer, UniqueFd file);
   void receive();
-  bool accept(std::size_t slot, const mmsghdr& message, Received& into);
-  bool send_now(const VirtioHeader& header, std::span<const std::uint8_t> frame);
-  bool write_batch();
-  void consume(std::size_t messages);
+  bool receive_batch(FrameRingReader& ring);
+  bool accept(const FrameRingReader::Record& record, Received& into);
+  bool push(const VirtioHeader& header, std::span<const std::uint8_t> frame);
+  bool write_backlog();
+  void publish();
   void after_write();
   void close();
-  void set_writable_interest(bool on);
 
   EventLoop& loop_;
   UniqueFd fd_;
   Callbacks callbacks_;
   EventLoop::Watch watch_;
+  EventLoop::Timer next_batch_;  // where one is not enough for what has come
+  std::unique_ptr<FrameRings> rings_;
   FrameCounters counters_;
-  bool waits_writable_ = false;
   bool is_full_ = false;
-
-  void* buffers_ = nullptr;  // kBatch times kMaxFrameSize
-  std::array<VirtioHeader, kBatch> headers_{};
-  std::array<std::array<iovec, 2>, kBatch> parts_{};
-  std::array<mmsghdr, kBatch> messages_{};
   std::array<Received, kBatch> received_;
 
   PacketBytes out_;  // records
   std::size_t written_ = 0;
-  std::array<iovec, kBatch> out_parts_{};
-  std::array<mmsghdr, kBatch> out_messages_{};
 };
 
 }  // namespace lanyard

@@ -31,7 +31,6 @@ Json to_json(const FrameCounters& frames, const FrameChannel& channel) {
           {"sent_frames", frames.sent_frames},
           {"sent_bytes", frames.sent_bytes},
           {"runts", frames.runts},
-          {"too_long", frames.too_long},
           {"bad_offload", frames.bad_offload},
           {"dropped", frames.dropped},
           {"refused", frames.refused},

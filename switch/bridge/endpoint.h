@@ -51,6 +51,8 @@ class Endpoint {
   virtual int wait_fd() const = 0;  // readable when receive() has work; -1 when only wake() tells
   virtual Rx receive(FrameBatch& into) = 0;  // adds up to into.room() frames
   virtual Transmitted transmit(std::span<const Outgoing> frames) = 0;
+  // True where wait_fd() is always writable, and readable also when there is room again.
+  virtual bool has_room_when_readable() const { return false; }
 };
 
 }  // namespace lanyard

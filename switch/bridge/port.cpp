@@ -113,7 +113,7 @@ void Plug::discard_queue(Drop why) {
   queue_.clear();
 }
 
-bool Plug::drain(FramePool& pool) {
+Plug::Drained Plug::drain(FramePool& pool) {
   // Bounded, so that one plug with a long queue does not hold up the turn.
   for (int rounds = 0; rounds < 8 && !queue_.empty(); ++rounds) {
     EgressBatch batch;
@@ -122,9 +122,9 @@ bool Plug::drain(FramePool& pool) {
     const bool full = consumed < batch.size();
     batch.clear();
     queue_.pop(consumed);
-    if (full) break;
+    if (full) return Drained::endpoint_full;
   }
-  return queue_.empty();
+  return queue_.empty() ? Drained::empty : Drained::for_another_turn;
 }
 
 Plug& Port::add_plug(std::unique_ptr<Plug> plug) {

@@ -71,8 +71,10 @@ class Plug {
 
   // Sends, queues or drops each of the frames; never waits.
   void send(std::span<Outgoing> frames, FramePool& pool);
-  // Sends from the queue as much as the endpoint takes. True when the queue is empty afterwards.
-  bool drain(FramePool& pool);
+  // What is left of a queue, and why.
+  enum class Drained : std::uint8_t { empty, endpoint_full, for_another_turn };
+  // Sends from the queue as much as the endpoint takes, within what is fair to others.
+  Drained drain(FramePool& pool);
 
   bool has_backlog() const { return !queue_.empty(); }
   FrameQueue& queue() { return queue_; }

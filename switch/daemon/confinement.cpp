@@ -58,7 +58,7 @@ std::vector<AllowedPath> paths(const DaemonOptions& options) {
 }  // namespace
 
 SandboxPolicy switch_sandbox(const DaemonOptions& options) {
-  SandboxPolicy policy = frame_process_sandbox(options.keeper, options.busy_poll_us != 0);
+  SandboxPolicy policy = frame_process_sandbox(options.busy_poll_us != 0);
   // What dead clients have left, when it ends.
   policy.calls.push_back({"getdents64"});
   if (has_tap(options)) {

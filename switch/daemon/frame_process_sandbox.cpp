@@ -32,7 +32,7 @@ constexpr std::array kCalls{
 
 }  // namespace
 
-SandboxPolicy frame_process_sandbox(bool kept, bool busy_poll) {
+SandboxPolicy frame_process_sandbox(bool busy_poll) {
   SandboxPolicy policy;
   for (const char* const name : kCalls) policy.calls.push_back({name});
   for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
@@ -42,9 +42,9 @@ SandboxPolicy frame_process_sandbox(bool kept, bool busy_poll) {
   policy.calls.push_back({"mmap", {{2, 0, PROT_EXEC}}});
   // abort(3) and raise(3) of itself, and no signal to anybody else.
   policy.calls.push_back({"tgkill", {{0, static_cast<std::uint64_t>(::getpid())}}});
+  // What the keeper is told, and frames to and from gateways: in files that can be sealed.
+  policy.calls.push_back({"memfd_create", {{1, MFD_CLOEXEC | MFD_ALLOW_SEALING}}});
   if (busy_poll) policy.calls.push_back({"sched_yield"});
-  // What the keeper is told is written there.
-  if (kept) policy.calls.push_back({"memfd_create"});
   // Clients may have them.
   policy.abstract_sockets = true;
   policy.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NPROC, 0}};

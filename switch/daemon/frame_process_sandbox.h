@@ -10,7 +10,7 @@
 
 namespace lanyard {
 
-// Of the calling process; `kept`: under a keeper, which is told things in memory files.
-SandboxPolicy frame_process_sandbox(bool kept, bool busy_poll);
+// Of the calling process.
+SandboxPolicy frame_process_sandbox(bool busy_poll);
 
 }  // namespace lanyard

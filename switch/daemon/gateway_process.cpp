@@ -23,6 +23,8 @@ constexpr Duration kShortLife = std::chrono::seconds(1);
 constexpr Duration kFirstPause = std::chrono::milliseconds(50);
 constexpr std::size_t kLineMax = std::size_t{4} << 20;
 constexpr std::size_t kOutputMax = std::size_t{4} << 20;
+// How frames go (frame_rings.h); a gateway of another version does not know it.
+constexpr std::string_view kFramesBy = "rings-1";
 // Short enough for a string without memory of its own.
 constexpr const char* kNoMemory = "no memory";
 
@@ -137,6 +139,7 @@ std::optional<HandoverPart> GatewayProcess::handover() const {
   part.kind = "gateway";
   part.set("pid", static_cast<std::uint64_t>(pid_));
   part.set("restarts", restarts_);
+  part.set("frames", std::string(kFramesBy));
   part.set("listening", listeners_->names());
   for (const int fd : {control_->fd(), pidfd_.get(), listeners_->fd()}) {
     part.descriptors.push_back({fd, born_, false, false});
@@ -161,6 +164,9 @@ Result<void> GatewayProcess::go_on_with(const HandoverPart& part) {
   std::vector<UniqueFd> descriptors;
   for (const HeldDescriptor& held : part.descriptors) descriptors.emplace_back(held.number);
   if (descriptors.size() != 4) return Error{EBADMSG, "the gateway's descriptors are not there"};
+  if (part.text("frames") != kFramesBy) {
+    return Error{EPROTO, fmt::format("the gateway of {} is of another version", network_)};
+  }
   pid_ = static_cast<pid_t>(part.number("pid", kPidMax).value_or(0));
   restarts_ = static_cast<std::uint32_t>(part.number("restarts", kRestartsMax).value_or(0));
   born_ = part.descriptors[0].since;

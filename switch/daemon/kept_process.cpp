@@ -375,6 +375,7 @@ void KeptProcess::seal() {
     }
     if (message && message->kind == Kind::resume) {
       on_message(*message);
+      if (callbacks_.resumed) callbacks_.resumed();
       return changed();
     }
   }

@@ -41,6 +41,8 @@ class KeptProcess {
 
   struct Callbacks {
     std::function<HandoverState(HandoverReason why)> state;
+    // A successor that had begun has come to nothing, and this process goes on.
+    std::function<void()> resumed = nullptr;
   };
   // A successor has taken over, or has not, for a reason.
   using Upgraded = std::function<void(const Result<void>& outcome)>;

@@ -62,6 +62,8 @@ class Network final : public RpcNetwork, public EventSink {
   // All that hangs on it, as it was in another process; what cannot be had again is logged.
   void resume(const SwitchRecord& before);
   SwitchRecord handover(HandoverReason why);
+  // After a successor that had begun and has come to nothing.
+  void call_gateway_back();
   // Calls back when the gateway serves, at once if there is none to start.
   void start_gateway(Done done);
 

@@ -131,6 +131,9 @@ Result<void> NetworkDaemon::make_parts() {
   backends_.before_open = [this] { kept_.settle_exclusive(); };
   KeptProcess::Callbacks callbacks;
   callbacks.state = [this](HandoverReason why) { return handover(why); };
+  callbacks.resumed = [this] {
+    for (const auto& [name, network] : networks_) network->call_gateway_back();
+  };
   if (Result<void> attached = kept_.attach(*loop_, log_, std::move(callbacks)); !attached) {
     return attached;
   }
@@ -252,7 +255,7 @@ Result<void> NetworkDaemon::resume() {
 Result<void> NetworkDaemon::confine() {
   auto confinement = std::make_unique<NetworksConfinement>(
       NetworksConfinement::Places{options_.config_file, absolute(options_.control_path),
-                                  absolute(options_.pid_file), runtime_directory(), kept_.kept(),
+                                  absolute(options_.pid_file), runtime_directory(),
                                   options_.busy_poll_us != 0},
       backends_);
   confinement->add(running());

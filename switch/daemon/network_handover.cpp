@@ -127,6 +127,12 @@ Result<void> Network::resume_part(const HandoverPart& part) {
   return environment_.backends.adopt(part, *lane_);
 }
 
+// It may have followed the successor, and its port is told so when it is next served.
+void Network::call_gateway_back() {
+  if (gateway_plug_ == nullptr) return;
+  for (Plug* const plug : gateway_plug_->plugs()) lane_->wake(*plug);
+}
+
 // What the configuration names and nobody has told of.
 void Network::open_missing() {
   const auto complain = [this](const Result<void>& opened) {

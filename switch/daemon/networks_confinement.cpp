@@ -126,7 +126,7 @@ std::vector<AllowedPath> NetworksConfinement::paths() const {
 }
 
 SandboxPolicy NetworksConfinement::policy() const {
-  SandboxPolicy policy = frame_process_sandbox(places_.kept, places_.busy_poll);
+  SandboxPolicy policy = frame_process_sandbox(places_.busy_poll);
   // To open the end of a cable that another switch has made.
   policy.calls.push_back({"fchmodat"});
   for (const unsigned long request : kRequests) policy.calls.push_back({"ioctl", {{1, request}}});

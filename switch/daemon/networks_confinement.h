@@ -32,7 +32,6 @@ class NetworksConfinement {
     std::string control_path{};
     std::string pid_file{};
     std::string runtime_directory{};
-    bool kept = false;  // a keeper is told of what changes
     bool busy_poll = false;
   };
 

@@ -27,8 +27,6 @@ constexpr int kFramesFd = 3;
 constexpr int kControlFd = 4;
 constexpr int kListenersFd = 5;
 constexpr int kFirstOwnFd = 10;
-// Some hundred large frames.
-constexpr int kFrameBufferBytes = 4 << 20;
 
 struct Pair {
   UniqueFd ours;
@@ -46,16 +44,6 @@ Result<Pair> socket_pair(int type) {
   if (!high) return Error{errno, fmt::format("fcntl: {}", std::strerror(errno))};
   pair.theirs = std::move(high);
   return pair;
-}
-
-// As much as the system allows: beyond the administrator's limit where we may.
-void raise_buffers(int fd) {
-  for (const auto& [forced, plain] :
-       {std::pair{SO_SNDBUFFORCE, SO_SNDBUF}, {SO_RCVBUFFORCE, SO_RCVBUF}}) {
-    if (::setsockopt(fd, SOL_SOCKET, forced, &kFrameBufferBytes, sizeof kFrameBufferBytes) != 0) {
-      ::setsockopt(fd, SOL_SOCKET, plain, &kFrameBufferBytes, sizeof kFrameBufferBytes);
-    }
-  }
 }
 
 Error no_such(pid_t pid) {
@@ -113,8 +101,6 @@ Result<SpawnerAnswer> SpawnerGateways::start(const std::string& network) {
   if (!control) return control.error();
   Result<Pair> listeners = socket_pair(SOCK_SEQPACKET);
   if (!listeners) return listeners.error();
-  raise_buffers(frames.value().ours.get());
-  raise_buffers(frames.value().theirs.get());
   // All the memory beforehand: a process that runs must be known.
   Entry entry = make_entry(network);
   SpawnerAnswer started;

@@ -52,7 +52,11 @@ void Lane::serve_ready() {
   serving_.swap(ready_);
   for (Cord* cord : serving_) {
     cord->ready = false;
-    if (!cord->closing && !loop_.run([&] { serve(*cord); })) batch_.clear();
+    if (!cord->closing && !loop_.run([&] { serve(*cord); })) {
+      batch_.clear();
+      // There may be more than its descriptor tells.
+      make_ready(*cord);
+    }
     if (switch_.pending_frames() >= kFlushThreshold) loop_.run([&] { flush(); });
   }
   serving_.clear();
@@ -61,27 +65,35 @@ void Lane::serve_ready() {
 }
 
 void Lane::serve(Cord& cord) {
-  const Rx rx = cord.plug->endpoint().receive(batch_);
+  Endpoint& endpoint = cord.plug->endpoint();
+  const Rx rx = endpoint.receive(batch_);
+  if (cord.plug->waiting_writable && endpoint.has_room_when_readable()) drain(cord);
   for (const auto& frame : batch_) loop_.carried(frame->size);
   switch_.forward(cord.plug->port(), batch_);
   if (rx == Rx::more) make_ready(cord);
   if (rx == Rx::closed) close_plug(*cord.plug, UnplugReason::peer_left);
 }
 
+void Lane::drain(Cord& cord) {
+  switch (cord.plug->drain(pool_)) {
+    case Plug::Drained::empty: cord.plug->waiting_writable = false; break;
+    case Plug::Drained::endpoint_full: break;
+    case Plug::Drained::for_another_turn: make_ready(cord); break;
+  }
+}
+
 void Lane::flush() {
   std::vector<Plug*>& backlogged = switch_.flush();
   for (Plug* plug : backlogged) {
     const auto cord = cords_.find(plug);
-    if (cord != cords_.end() && !cord->second->closing) {
-      cord->second->watch.set_events(EPOLLIN | EPOLLOUT);
-    }
+    if (cord != cords_.end() && !cord->second->closing) watch_for_room(*cord->second);
   }
   backlogged.clear();
 }
 
 void Lane::on_events(Cord& cord, std::uint32_t events) {
   if (cord.closing) return;
-  if ((events & EPOLLOUT) != 0 && cord.plug->drain(pool_)) {
+  if ((events & EPOLLOUT) != 0 && cord.plug->drain(pool_) == Plug::Drained::empty) {
     cord.plug->waiting_writable = false;
     cord.watch.set_events(EPOLLIN);
   }
@@ -105,8 +117,8 @@ Result<Plug*> Lane::plug(PortId id, std::unique_ptr<Endpoint> endpoint, Plug::Tr
   if (switch_.port(id) == nullptr) {
     return Error{ENXIO, fmt::format("port {} does not exist", id)};
   }
-  // An end must not fail for want of memory, so all that it takes is there from the beginning.
-  for (auto* list : {&closing_, &ending_}) {
+  // An end must not fail for want of memory, nor another try, so all that they take is there.
+  for (auto* list : {&closing_, &ending_, &ready_, &serving_}) {
     if (list->capacity() <= cords_.size()) list->reserve(2 * cords_.size() + 2);
   }
   auto cord = std::make_unique<Cord>();
@@ -174,7 +186,12 @@ void Lane::await_room(Plug& plug) {
   const auto found = cords_.find(&plug);
   if (found == cords_.end() || found->second->closing) return;
   plug.waiting_writable = true;
-  found->second->watch.set_events(EPOLLIN | EPOLLOUT);
+  watch_for_room(*found->second);
+}
+
+void Lane::watch_for_room(Cord& cord) {
+  if (cord.plug->endpoint().has_room_when_readable()) return;
+  cord.watch.set_events(EPOLLIN | EPOLLOUT);
 }
 
 void Lane::keep(std::unique_ptr<Service> service) {

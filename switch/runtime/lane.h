@@ -77,7 +77,9 @@ class Lane final : public Patchbay {
   void make_ready(Cord& cord);
   void serve(Cord& cord);
   void on_events(Cord& cord, std::uint32_t events);
+  void drain(Cord& cord);
   void flush();
+  static void watch_for_room(Cord& cord);
   void end_closing();
   void start_sweep();
   void continue_sweep();

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "switch/frame/virtio_header.h"
 #include "switch/runtime/backend.h"
 #include "tests/support/lane_fixture.h"
 #include "tests/support/large_packet.h"
+#include "tests/support/ring_end.h"
 
 namespace lanyard {
 namespace {
@@ -20,6 +22,7 @@ using testing::kAlice;
 using testing::kBob;
 using testing::LaneFixture;
 using testing::LargePacket;
+using testing::RingEnd;
 using testing::SocketPair;
 using testing::WireFrame;
 
@@ -31,16 +34,16 @@ class GatewayBackendTest : public ::testing::Test, protected LaneFixture {
     return registry_.open(BackendOptions::parse(url).take(), lane);
   }
   // Plugs in a gateway and returns its own end.
-  UniqueFd open_gateway(const std::string& keys = "") {
+  RingEnd open_gateway(const std::string& keys = "") {
     SocketPair pair(SOCK_SEQPACKET);
     const Result<void> done = open(fmt::format("gateway://{}{}", pair.ours.release(), keys));
     EXPECT_TRUE(done.ok()) << done.error().text;
-    return std::move(pair.theirs);
+    return RingEnd(std::move(pair.theirs));
   }
-  static void send_message(int fd, const VirtioHeader& header, const WireFrame& wire) {
+  static void send_message(RingEnd& gateway, const VirtioHeader& header, const WireFrame& wire) {
     testing::Bytes message(header.begin(), header.end());
     message.insert(message.end(), wire.bytes.begin(), wire.bytes.end());
-    EXPECT_TRUE(testing::send_frame(fd, WireFrame{message}));
+    EXPECT_TRUE(gateway.send(WireFrame{message}));
   }
 
   BackendRegistry registry_;
@@ -58,9 +61,9 @@ LargePacket large_packet() {
 }
 
 TEST_F(GatewayBackendTest, CarriesFramesBehindAHeader) {
-  const UniqueFd gateway = open_gateway();
+  RingEnd gateway = open_gateway();
   const std::shared_ptr<Cable> guest = plug_memory();
-  for (int i = 0; i < 3; ++i) send_message(gateway.get(), {}, to_bob());
+  for (int i = 0; i < 3; ++i) send_message(gateway, {}, to_bob());
   ASSERT_TRUE(until([&] { return guest->from_switch.size() == 3; }));
   EXPECT_EQ(guest->from_switch[2].bytes, to_bob().bytes);
 
@@ -69,7 +72,7 @@ TEST_F(GatewayBackendTest, CarriesFramesBehindAHeader) {
   lane.wake(*plug);
   std::vector<WireFrame> got;
   ASSERT_TRUE(until([&] {
-    for (WireFrame& wire : testing::receive_frames(gateway.get())) got.push_back(std::move(wire));
+    for (WireFrame& wire : gateway.receive()) got.push_back(std::move(wire));
     return got.size() == 3;
   }));
   ASSERT_EQ(got[0].bytes.size(), kVirtioHeaderSize + 1514);
@@ -78,14 +81,14 @@ TEST_F(GatewayBackendTest, CarriesFramesBehindAHeader) {
 }
 
 TEST_F(GatewayBackendTest, PassesOnWhatAFrameOwes) {
-  const UniqueFd first = open_gateway();
-  const UniqueFd second = open_gateway();
+  RingEnd first = open_gateway();
+  RingEnd second = open_gateway();
   const WireFrame large = large_packet().wire();
   const VirtioHeader header = make_virtio_header(large.offload);
-  send_message(first.get(), header, large);
+  send_message(first, header, large);
   std::vector<WireFrame> got;
   ASSERT_TRUE(until([&] {
-    got = testing::receive_frames(second.get());
+    got = second.receive();
     return !got.empty();
   }));
   ASSERT_EQ(got[0].bytes.size(), kVirtioHeaderSize + large.bytes.size());
@@ -93,26 +96,74 @@ TEST_F(GatewayBackendTest, PassesOnWhatAFrameOwes) {
 }
 
 TEST_F(GatewayBackendTest, LiesAndRuntsAreCounted) {
-  const UniqueFd gateway = open_gateway();
+  RingEnd gateway = open_gateway();
   plug_memory();
-  send_message(gateway.get(), make_virtio_header(large_packet().offload()),
+  send_message(gateway, make_virtio_header(large_packet().offload()),
                to_bob(53));  // no room for headers
-  testing::send_frame(gateway.get(), WireFrame{testing::Bytes(5)});
-  testing::send_frame(gateway.get(), WireFrame{testing::Bytes(kVirtioHeaderSize + 3)});
-  send_message(gateway.get(), {}, to_bob(kMaxFrameSize + 1));
+  send_message(gateway, {}, WireFrame{});
+  send_message(gateway, {}, WireFrame{testing::Bytes(3)});
   const DropCounters& drops = bridge.port(1)->counters.drops;
-  ASSERT_TRUE(until([&] { return drops.incoming() == 4; }));
+  ASSERT_TRUE(until([&] { return drops.incoming() == 3; }));
   EXPECT_EQ(drops.of(Drop::malformed_offload), 1U);
   EXPECT_EQ(drops.of(Drop::too_short), 2U);
-  EXPECT_EQ(drops.of(Drop::too_long), 1U);
 }
 
 TEST_F(GatewayBackendTest, EndsWithTheGateway) {
-  UniqueFd gateway = open_gateway("?port=7&name=lab");
+  RingEnd gateway = open_gateway("?port=7&name=lab");
   EXPECT_NE(bridge.port(7), nullptr);
-  send_message(gateway.get(), {}, to_bob());
-  gateway.reset();
+  send_message(gateway, {}, to_bob());
+  gateway.close();
   EXPECT_TRUE(until([&] { return bridge.port(7) == nullptr || bridge.port(7)->plugs().empty(); }));
+}
+
+TEST_F(GatewayBackendTest, WhatAGatewaySentBeforeItsEndCounts) {
+  RingEnd gateway = open_gateway();
+  const std::shared_ptr<Cable> guest = plug_memory();
+  for (int i = 0; i < 100; ++i) send_message(gateway, {}, to_bob());
+  gateway.close();
+  EXPECT_TRUE(until([&] { return guest->from_switch.size() == 100; }));
+}
+
+TEST_F(GatewayBackendTest, AGatewayThatDoesNotReadIsWaitedFor) {
+  RingEnd gateway = open_gateway();
+  const std::shared_ptr<Cable> guest = plug_memory();
+  Plug* const plug = bridge.port(2)->plugs().front().get();
+  const std::size_t count = FrameRings::kToGateway / 1536 + 200;
+  for (std::size_t i = 0; i < count; ++i) guest->to_switch.push_back(to_bob(1514));
+  lane.wake(*plug);
+  ASSERT_TRUE(until([&] { return guest->to_switch.empty() && !lane.has_work(); }));
+  const Plug& to_gateway = *bridge.port(1)->plugs().front();
+  EXPECT_TRUE(to_gateway.has_backlog());
+  std::size_t got = 0;
+  ASSERT_TRUE(until([&] { return (got += gateway.receive().size()) == count; }));
+  EXPECT_FALSE(to_gateway.has_backlog());
+  EXPECT_EQ(bridge.port(1)->counters.drops.outgoing(), 0U);
+}
+
+TEST_F(GatewayBackendTest, ARingThatCannotBeIsTheEndOfThePort) {
+  RingEnd gateway = open_gateway();
+  send_message(gateway, {}, to_bob());
+  FrameRingReader own = gateway.rings().unread();
+  FrameRingReader::Record record;
+  ASSERT_EQ(own.next(record), FrameRingReader::Next::record);
+  const std::uint32_t lie = 0xffffff00;
+  std::memcpy(record.frame().data() - kVirtioHeaderSize - sizeof lie, &lie, sizeof lie);
+  EXPECT_TRUE(until([&] { return bridge.port(1) == nullptr || bridge.port(1)->plugs().empty(); }));
+  EXPECT_FALSE(receive_with_descriptor(gateway.fd(), 64).ok()) << "and the gateway is told";
+}
+
+TEST_F(GatewayBackendTest, AGatewayThatFollowedASuccessorIsCalledBack) {
+  RingEnd gateway = open_gateway();
+  const std::shared_ptr<Cable> guest = plug_memory();
+  FrameRings* const before = &gateway.rings();
+  before->leave();
+  lane.wake(*bridge.port(1)->plugs().front());
+  ASSERT_TRUE(until([&] {
+    gateway.hear();
+    return &gateway.rings() != before;
+  }));
+  send_message(gateway, {}, to_bob());
+  EXPECT_TRUE(until([&] { return guest->from_switch.size() == 1; }));
 }
 
 TEST_F(GatewayBackendTest, RefusesWhatIsNoFrameSocket) {

@@ -278,7 +278,9 @@ inline void IngressWorld::drain(PortId id) {
   Port* const port = bridge_.port(id);
   if (port == nullptr) return;
   for (const auto& plug : port->plugs()) {
-    if (!plug->closing && plug->drain(pool_)) plug->waiting_writable = false;
+    if (!plug->closing && plug->drain(pool_) == Plug::Drained::empty) {
+      plug->waiting_writable = false;
+    }
   }
   settle(*port);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The guests' side of a gateway's frame socket: the test is the switch. Nothing waits for time.
+// The guests' side of a gateway's frames: the test is the switch. Nothing waits for time.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,6 +13,7 @@
 #include "backend/gateway/guest_side.h"
 #include "tests/support/fake_log.h"
 #include "tests/support/lane_fixture.h"
+#include "tests/support/ring_end.h"
 
 namespace lanyard::testing {
 
@@ -22,7 +23,7 @@ class GatewayLink {
  public:
   explicit GatewayLink(MacAddress mac = kGatewayMac) {
     SocketPair pair(SOCK_SEQPACKET);
-    switch_end = std::move(pair.theirs);
+    switch_end = RingEnd::offering(std::move(pair.theirs));
     FrameChannel::Callbacks callbacks;
     callbacks.frames = [this](std::span<FrameChannel::Received> received) {
       for (const FrameChannel::Received& one : received) {
@@ -33,20 +34,21 @@ class GatewayLink {
     callbacks.closed = [this] { closed = true; };
     channel = FrameChannel::open(*loop, std::move(pair.ours), std::move(callbacks)).take();
     link = std::make_unique<GuestSide>(*channel, mac);
+    loop->run_once(true);
   }
 
   // From a guest.
-  void send(const Bytes& frame, const Offload& offload = {}) const {
+  void send(const Bytes& frame, const Offload& offload = {}) {
     const VirtioHeader header = make_virtio_header(offload);
     WireFrame message{Bytes(header.begin(), header.end())};
     message.bytes.insert(message.bytes.end(), frame.begin(), frame.end());
-    EXPECT_TRUE(send_frame(switch_end.get(), message));
+    EXPECT_TRUE(switch_end.send(message));
   }
   // What guests got since the last time, without the headers.
   std::vector<Bytes> take() {
     channel->flush();
     std::vector<Bytes> frames;
-    for (const WireFrame& message : receive_frames(switch_end.get())) {
+    for (const WireFrame& message : switch_end.receive()) {
       EXPECT_GT(message.bytes.size(), kVirtioHeaderSize);
       frames.emplace_back(message.bytes.begin() + kVirtioHeaderSize, message.bytes.end());
     }
@@ -70,7 +72,7 @@ class GatewayLink {
 
   std::unique_ptr<EventLoop> loop = EventLoop::create().take();
   FakeLog log;
-  UniqueFd switch_end;
+  RingEnd switch_end;
   std::unique_ptr<FrameChannel> channel;
   std::unique_ptr<GuestSide> link;
   std::vector<Got> got;

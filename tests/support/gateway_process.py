@@ -16,6 +16,7 @@ from typing import Any
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
+from support.frame_rings import FrameRings
 from support.netns import NetNamespace
 from support.waiting import readable
 
@@ -49,10 +50,10 @@ class GatewayProcess:
         self.directory = directory
         self.events: list[dict[str, Any]] = []
         self.log: list[dict[str, Any]] = []
-        self.frames, frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.frames = FrameRings(ours, offers=True)
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listeners, listeners = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.frames.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._buffer = b""
         self._ids = 0
         # Out of the way of the numbers that the gateway wants, whichever they are.
@@ -153,13 +154,17 @@ class GatewayProcess:
     # ---- frames ----
 
     def send(self, frame: Packet | bytes, header: bytes = HEADER) -> None:
-        self.frames.sendall(header + bytes(frame))
+        end = time.monotonic() + DEADLINE
+        while not self.frames.send(header + bytes(frame)):
+            assert readable(self.frames.socket, end - time.monotonic()), "the gateway takes no frame"
+            self.frames.hear()
 
     def receive(self, timeout: float = DEADLINE) -> bytes | None:
         """The next frame; None when there is none for so long."""
-        if not readable(self.frames, timeout):
+        if not self.frames.readable(timeout):
             return None
-        return self.frames.recv(1 << 17)[len(HEADER) :]
+        message = self.frames.pop()
+        return None if message is None else message[len(HEADER) :]
 
     def until(self, wanted: Callable[[Packet], bool], timeout: float = DEADLINE) -> Packet:
         """The next frame of that kind; others are passed over."""

@@ -18,6 +18,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
 from faults import Faults
+from frame_rings import FrameRings
 from gateway_process import DEADLINE, NAT, GatewayProcess
 from starving import SLACK, SLACK_PER_S, STARVING_S, Question, Way, for_each_allocation
 from switch_process import descriptors_of
@@ -32,6 +33,10 @@ NETWORK: dict[str, Any] = NAT | {
     "dhcp": {"enabled": True, "ranges": [f"{ADDRESS}-10.0.2.254"], "router": ROUTER_ADDRESS},
     "policy": {"host_loopback": True},
 }
+
+
+def comes_to(end: socket.socket | FrameRings, timeout: float) -> bool:
+    return readable(end, timeout) if isinstance(end, socket.socket) else end.readable(timeout)
 
 
 class Held(NamedTuple):
@@ -101,15 +106,15 @@ class StarvingGateway:
     def starve(self) -> None:
         self.failed = self.faults.failed("malloc")
 
-    def comes(self, end: socket.socket) -> bool:
+    def comes(self, end: socket.socket | FrameRings) -> bool:
         """Something to read, the end included; False: there was no memory, and nothing came."""
         wait_until(
             "there is an answer, or no memory",
-            lambda: readable(end, 0) or self.faults.failed("malloc") != self.failed,
+            lambda: comes_to(end, 0) or self.faults.failed("malloc") != self.failed,
             timeout=DEADLINE,
             step=0.0005,
         )
-        return readable(end, STARVING_S)
+        return comes_to(end, STARVING_S)
 
     def answer(self, wanted: Callable[[Packet], bool]) -> Packet | None:
         while self.comes(self.process.frames):

@@ -17,6 +17,8 @@ import socket
 import sys
 from typing import Any
 
+from frame_rings import FrameRings
+
 HEADER = 12
 ECHO = b"\x88\xb5"
 LEASES = [
@@ -31,9 +33,8 @@ class Refused(Exception):
 
 class Gateway:
     def __init__(self) -> None:
-        self.frames = socket.socket(fileno=3)
+        self.frames = FrameRings(socket.socket(fileno=3), offers=False)
         self.control = socket.socket(fileno=4)
-        self.frames.setblocking(False)
         self.forwards: dict[str, Any] = {}
         self.buffer = b""
 
@@ -95,19 +96,12 @@ class Gateway:
                 self.say({"id": request["id"], "error": {"code": 6, "message": str(why)}})
 
     def on_frame(self) -> None:
-        try:
-            message = self.frames.recv(1 << 17)
-        except BlockingIOError:
-            return
-        if not message:
+        while message := self.frames.pop():
+            header, frame = message[:HEADER], message[HEADER:]
+            if frame[12:14] == ECHO:
+                self.frames.send(header + frame[6:12] + frame[:6] + frame[12:])
+        if self.frames.ended:
             sys.exit(0)
-        header, frame = message[:HEADER], message[HEADER:]
-        if frame[12:14] != ECHO:
-            return
-        try:
-            self.frames.send(header + frame[6:12] + frame[:6] + frame[12:])
-        except BlockingIOError:
-            pass
 
     def run(self) -> None:
         while True:

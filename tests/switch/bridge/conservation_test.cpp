@@ -120,7 +120,9 @@ class RandomTraffic {
   }
   void drain(PortId id) {
     Plug* const plug = any_plug(id);
-    if (plug != nullptr && plug->drain(sw_.pool())) plug->waiting_writable = false;
+    if (plug != nullptr && plug->drain(sw_.pool()) == Plug::Drained::empty) {
+      plug->waiting_writable = false;
+    }
     sw_->release_idle_queues();
   }
   std::uint64_t take_all() {

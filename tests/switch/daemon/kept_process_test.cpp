@@ -54,6 +54,7 @@ class KeptProcessTest : public ::testing::Test {
   void attach() {
     KeptProcess::Callbacks callbacks;
     callbacks.state = [this](HandoverReason) { return state; };
+    callbacks.resumed = [this] { ++resumed; };
     ASSERT_TRUE(kept.attach(*loop, log, std::move(callbacks)));
   }
 
@@ -107,6 +108,7 @@ class KeptProcessTest : public ::testing::Test {
   HandoverState state;
   std::string last_state;
   KeeperMessage last;
+  int resumed = 0;
 };
 
 TEST(KeptProcess, WithoutAKeeperNothingHappens) {
@@ -313,6 +315,15 @@ TEST_F(KeptProcessTest, ARefusedUpgradeIsAnswered) {
   keeper.send({.kind = Kind::resume, .text = "it is \x01 too old"});
   while (!refused) loop->run_once(false);
   EXPECT_THAT(refused->text, HasSubstr("too old"));
+  EXPECT_EQ(resumed, 0) << "it has gone on all the time";
+}
+
+TEST_F(KeptProcessTest, AfterASuccessorThatComesToNothingItIsToldToItsOwner) {
+  serve();
+  keeper.send({.kind = Kind::seal});
+  keeper.send({.kind = Kind::resume, .text = "it has ended"});
+  loop->run_once(false);
+  EXPECT_EQ(resumed, 1);
 }
 
 }  // namespace
