@@ -224,6 +224,7 @@ void FrameChannel::after_write() {
 }
 
 void FrameChannel::close() {
+  if (!fd_) return;
   watch_.reset();
   fd_.reset();
   if (callbacks_.closed) callbacks_.closed();
