@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -28,27 +29,42 @@ pytestmark = pytest.mark.skipif(not shutil.which("dnsmasq"), reason="not install
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """By UDP and by TCP, for the moment: others take ports, too."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, socket.socket() as stream:
+            sock.bind(("127.0.0.1", 0))
+            port = int(sock.getsockname()[1])
+            with contextlib.suppress(OSError):
+                stream.bind(("127.0.0.1", port))
+                return port
+
+
+def start_dnsmasq(directory: Path, hosts: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Tried again when it ends, for its port may have been taken meanwhile."""
+    for _ in range(5):
+        port = free_port()
+        process = subprocess.Popen(
+            ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+             f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", "--user=",
+             "--group=", f"--pid-file={directory}/dnsmasq.pid", f"--addn-hosts={hosts}",
+             "--local=/example.org/"],
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_until("dnsmasq listens or ends",
+                   lambda port=port, process=process: _connects(port) or process.poll() is not None)
+        if process.poll() is None:
+            return process, port
+    pytest.fail("dnsmasq does not start")
 
 
 @pytest.fixture
 def dnsmasq(tmp_path: Path) -> Iterator[str]:
     """ADDRESS#PORT of a resolver that knows www.example.org and the large many.example.org."""
-    port = free_port()
     hosts = tmp_path / "hosts"
     lines = [f"203.0.{i // 250}.{i % 250 + 1} many.example.org" for i in range(MANY)]
     hosts.write_text("\n".join(["203.0.113.5 www.example.org", *lines, ""]))
-    process = subprocess.Popen(
-        ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-         f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", "--user=",
-         "--group=", f"--pid-file={tmp_path}/dnsmasq.pid", f"--addn-hosts={hosts}",
-         "--local=/example.org/"],
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process, port = start_dnsmasq(tmp_path, hosts)
     try:
-        wait_until("dnsmasq listens", lambda: _connects(port))
         yield f"127.0.0.1#{port}"
     finally:
         process.kill()
