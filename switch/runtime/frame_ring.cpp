@@ -38,6 +38,7 @@ FrameRingWriter::Push FrameRingWriter::push(const VirtioHeader& header,
   std::memcpy(into + sizeof length, header.data(), header.size());
   into += kHead;
   for (const iovec& part : parts) {
+    if (part.iov_len == 0) continue;  // it may be nowhere
     std::memcpy(into, part.iov_base, part.iov_len);
     into += part.iov_len;
   }

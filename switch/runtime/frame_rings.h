@@ -28,7 +28,7 @@ class FrameRings {
  public:
   // Some dozens of large frames. What is of the gateway's is there from the beginning.
   static constexpr std::size_t kToGateway = std::size_t{2} << 20;
-  static constexpr std::size_t kToSwitch = std::size_t{512} << 10;
+  static constexpr std::size_t kToSwitch = std::size_t{1} << 20;
 
   // The switch's side: memory of our own, and nobody else has it yet. Of the kernel: EMFILE,
   // ENOMEM.

@@ -16,7 +16,7 @@ import struct
 MARK = b"LYRINGS1"
 PAGE = 4096
 TO_GATEWAY = 2 << 20
-TO_SWITCH = 512 << 10
+TO_SWITCH = 1 << 20
 HEADER = 12
 BELL = b"\0"
 ALIGNMENT = 16
