@@ -110,6 +110,7 @@ Result<void> FrameRings::offer(int socket) const {
   PassedDescriptor passed;
   passed.attach(header, file_.get());
   while (send_message(socket, header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    if (errno == EPIPE || errno == ECONNRESET) break;
     if (errno != EINTR) return system_error("offering memory");
   }
   return {};

@@ -33,7 +33,8 @@ class FrameRings {
   // The switch's side: memory of our own, and nobody else has it yet. Of the kernel: EMFILE,
   // ENOMEM.
   static Result<std::unique_ptr<FrameRings>> make();
-  // Sends it along `socket`, of SOCK_SEQPACKET.
+  // Sends it along `socket`, of SOCK_SEQPACKET. That the other side is gone is no error here: the
+  // socket tells its reader, and others tell why.
   Result<void> offer(int socket) const;
 
   // The gateway's side of what was offered; EBADMSG when that is no pair of rings.

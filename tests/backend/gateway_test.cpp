@@ -116,6 +116,14 @@ TEST_F(GatewayBackendTest, EndsWithTheGateway) {
   EXPECT_TRUE(until([&] { return bridge.port(7) == nullptr || bridge.port(7)->plugs().empty(); }));
 }
 
+TEST_F(GatewayBackendTest, OneThatIsGoneAlreadyEndsAsOneThatEnds) {
+  SocketPair pair(SOCK_SEQPACKET);
+  pair.theirs.reset();
+  const Result<void> done = open(fmt::format("gateway://{}", pair.ours.release()));
+  ASSERT_TRUE(done.ok()) << done.error().text;
+  EXPECT_TRUE(until([&] { return bridge.port(1) == nullptr || bridge.port(1)->plugs().empty(); }));
+}
+
 TEST_F(GatewayBackendTest, WhatAGatewaySentBeforeItsEndCounts) {
   RingEnd gateway = open_gateway();
   const std::shared_ptr<Cable> guest = plug_memory();
