@@ -20,7 +20,9 @@
 #include <utility>
 
 #include "switch/base/fd.h"
+#include "switch/base/log.h"
 #include "switch/base/text.h"
+#include "switch/base/time.h"
 #include "switch/base/transient_error.h"
 #include "switch/frame/frame_pool.h"
 #include "switch/frame/settler.h"
@@ -65,6 +67,7 @@ class GatewayEndpoint final : public Endpoint {
   std::unique_ptr<FrameRings> rings_;
   std::string name_;
   FramePool& pool_;
+  RateLimit departures_{16, std::chrono::seconds(10)};
   bool goes_on_ = false;  // there was more than the batch had room for
   bool ended_ = false;
 };
@@ -96,7 +99,8 @@ Rx GatewayEndpoint::take(FrameBatch& into) {
     into.push(copy_of(record));
   }
   if (next == FrameRingReader::Next::damaged) return end();
-  if (!into.empty() && ring.release()) ring_bell(fd_.get());
+  // Also of a frame that found no memory in an earlier turn.
+  if (ring.release()) ring_bell(fd_.get());
   return into.room() == 0 || !ring.sleep() ? Rx::more : Rx::drained;
 }
 
@@ -159,9 +163,14 @@ void GatewayEndpoint::publish() {
 }
 
 // It has followed a successor of this process, which has come to nothing. With no other memory to
-// be had the old one is kept, and this is tried again with the next frame.
+// be had the old one is kept, and this is tried again with the next frame. One that leaves again
+// and again only costs our time.
 void GatewayEndpoint::follow_gateway() {
   if (!rings_->is_left()) return;
+  if (!departures_.allow(monotonic_now())) {
+    end();
+    return;
+  }
   Result<std::unique_ptr<FrameRings>> rings = FrameRings::make();
   if (rings && rings.value()->offer(fd_.get())) rings_ = rings.take();
 }

@@ -62,7 +62,6 @@ class FrameRingWriter {
   Push push(const VirtioHeader& header, std::span<const iovec> parts, std::size_t size);
   // True when the reader sleeps and has to be woken.
   bool publish();
-  bool has_unpublished() const { return at_ != published_; }
   // After a push that found the ring full: true when there is room for it by now. Otherwise the
   // reader rings our bell when it has made some.
   bool wait_for_room();

@@ -174,6 +174,18 @@ TEST_F(GatewayBackendTest, AGatewayThatFollowedASuccessorIsCalledBack) {
   EXPECT_TRUE(until([&] { return guest->from_switch.size() == 1; }));
 }
 
+TEST_F(GatewayBackendTest, OneThatLeavesAgainAndAgainIsTheEndOfThePort) {
+  RingEnd gateway = open_gateway();
+  EXPECT_TRUE(until([&] {
+    const Port* const port = bridge.port(1);
+    if (port == nullptr || port->plugs().empty()) return true;
+    gateway.hear();
+    gateway.rings().leave();
+    lane.wake(*port->plugs().front());
+    return false;
+  }));
+}
+
 TEST_F(GatewayBackendTest, RefusesWhatIsNoFrameSocket) {
   SocketPair stream(SOCK_STREAM);
   EXPECT_EQ(open(fmt::format("gateway://{}", stream.ours.get())).error().code, EPROTOTYPE);

@@ -34,10 +34,6 @@ class Ring:
         self.counters = view.cast("Q")
         self.words = view.cast("I")
 
-    def close(self) -> None:
-        self.counters.release()
-        self.words.release()
-
     @property
     def written(self) -> int:
         return int(self.counters[0])
